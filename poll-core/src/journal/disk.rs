@@ -189,7 +189,7 @@ impl Journal for DiskJournal {
             return Taken::Refused(append, JournalError::Full(why));
         }
         let keeps = append.bounds().is_some_and(|bounds| bounds.keep_everything());
-        if keeps && append.weight() > 0 && shared.kept() + append.weight() > shared.max_bytes() {
+        if keeps && append.weight() > 0 && shared.unevictable() + append.weight() > shared.max_bytes() {
             // What was deleted meanwhile may be counted still, until the database hears of it.
             drop(shared.writes.send(Command::Seal(None)));
             let why = "channels without retention fill what may be retained".to_owned();

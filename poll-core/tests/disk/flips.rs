@@ -50,7 +50,7 @@ async fn read_all(store: &Store, channel: &str, published: &[String]) -> Option<
     let mut pinned = store.pin(NOON, &name(channel), Position::Start).await.ok()?;
     loop {
         let view = store.read(NOON, &name(channel), &pinned, Limit::default()).await.ok()?;
-        missed += view.read_state.missed().expect("nobody has had another life");
+        missed += view.read_state.missed().expect("no channel begins a new epoch");
         let Some(batch) = view.batch else { return Some((given, missed)) };
         for (number, text) in texts(&batch) {
             let index = usize::try_from(number).unwrap() - 1;
@@ -200,7 +200,7 @@ async fn what_is_damaged_of_the_log_is_told_and_the_rest_is_served() {
         tally.unsalvaged = (tally.unsalvaged.0 + left, tally.unsalvaged.1.max(left));
         use_all(&disk, &published, &mut tally).await;
     }
-    // All channels have another life, so that no reader takes a number for one that it has seen.
+    // All channels begin a new epoch, so that no reader takes a number for one that it has seen.
     assert_eq!((tally.refused, tally.errors), (0, 0), "{tally:?}");
     assert!(tally.missed > 40 && tally.untold <= 5 && tally.unsalvaged.1 <= 1, "{tally:?}");
 }

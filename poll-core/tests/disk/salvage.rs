@@ -158,7 +158,7 @@ async fn a_channel_whose_row_is_damaged_comes_out_under_another_life() {
     disk.damage_where(19, |row| row[0] == 0xA2 && row[17] == b'b' && row[18] != b' ' && row[9..17] != [0; 8]);
     let (condition, lines) = looked(&disk);
     assert!(condition.damages >= 1, "{lines:?}");
-    assert!(lines.contains(&"channel \"b\": its row; it begins another life".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"channel \"b\": its row; it begins a new epoch".to_owned()), "{lines:?}");
     let store = reopened(&imported(&salvaged(&disk))).await;
     assert_eq!(store.all(NOON, "b").await.len(), 5);
     let view = store.read(NOON, "b", Position::After(before)).await;

@@ -1,4 +1,4 @@
-//! A channel as the writer knows it between commits.
+//! A channel as the indexer knows it between commits.
 
 use std::ops::RangeBounds;
 

@@ -18,18 +18,18 @@ use crate::journal::KeptKey;
 use crate::planted::{self, Bug};
 use crate::types::{ChannelName, Epoch, Fields, IdempotencyKey, Message, Payload, Seq, SeqRange, Timestamp};
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T> = std::result::Result<T, RowError>;
 
 /// Why a row has no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RowError {
     /// It is not what was written.
     Damaged(&'static str),
     /// It marks a message that was lost before this file was made, and reported then.
     Lost,
 }
 
-impl Fault {
+impl RowError {
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Damaged(what) => what,
@@ -57,7 +57,7 @@ pub(super) struct Totals {
     /// The newest segment of the log that is in the database; zero if there was none.
     pub(super) indexed: u64,
     /// The weight of the messages of channels that nothing is evicted from.
-    pub(super) kept: u64,
+    pub(super) unevictable: u64,
 }
 
 /// What is stored besides messages, in bytes.
@@ -102,13 +102,13 @@ pub(super) struct Row {
     pub(super) oldest: u64,
 }
 
-/// The checksum of a row's parts; `place` is unique to the row's table and key.
-pub(super) fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
-    parts.iter().fold(place, |seed, part| xxh3_64_with_seed(part, seed)).to_le_bytes()
+/// The checksum of a row's parts; `seed` is unique to the row's table and key.
+pub(super) fn sum(seed: u64, parts: &[&[u8]]) -> [u8; SUM] {
+    parts.iter().fold(seed, |seed, part| xxh3_64_with_seed(part, seed)).to_le_bytes()
 }
 
 /// A checksum seed for a table and key.
-pub(super) fn place(table: u64, key: &[u64]) -> u64 {
+pub(super) fn seed(table: u64, key: &[u64]) -> u64 {
     key.iter().fold(table, |seed, number| xxh3_64_with_seed(&number.to_le_bytes(), seed))
 }
 
@@ -143,7 +143,7 @@ impl Totals {
     /// A message was written.
     pub(super) fn took(&mut self, message: Weight) {
         self.bytes += message.bytes;
-        self.kept += message.kept;
+        self.unevictable += message.unevictable;
         if let Some(pages) = &mut self.overhead_mut().pages {
             *pages += message.pages;
         }
@@ -152,7 +152,7 @@ impl Totals {
     /// Messages of this weight were deleted.
     pub(super) fn freed(&mut self, messages: Weight) {
         self.bytes = self.bytes.saturating_sub(messages.bytes);
-        self.kept = self.kept.saturating_sub(messages.kept);
+        self.unevictable = self.unevictable.saturating_sub(messages.unevictable);
         let bytes = self.bytes;
         let pages = &mut self.overhead_mut().pages;
         // Once everything that an earlier version wrote is gone, the count is exact.
@@ -178,8 +178,8 @@ impl Totals {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut row = vec![0; Self::SUMMED];
         let numbers = [self.batch, self.next, self.channels, self.bytes, self.losses];
-        for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
-            place.copy_from_slice(&number.to_le_bytes());
+        for (field, number) in row.chunks_exact_mut(8).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
         }
         row[Self::BYTES - 1] = self.relaxed.into();
         let (said, checksum) = row.split_at_mut(Self::BYTES);
@@ -190,14 +190,14 @@ impl Totals {
             }
             row.extend(sum(TOTALS, &[&row]));
             row.extend(self.indexed.to_le_bytes());
-            row.extend(self.kept.to_le_bytes());
+            row.extend(self.unevictable.to_le_bytes());
             row.extend(sum(TOTALS, &[&row]));
         }
         row
     }
 
     pub(super) fn decode(row: &[u8]) -> Result<Self> {
-        Self::parse(row).ok_or(Fault::Damaged("the totals"))
+        Self::parse(row).ok_or(RowError::Damaged("the totals"))
     }
 
     fn parse(row: &[u8]) -> Option<Self> {
@@ -211,7 +211,7 @@ impl Totals {
             losses: fields.number()?,
             relaxed: fields.byte()? != 0,
             indexed: 0,
-            kept: 0,
+            unevictable: 0,
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
@@ -228,9 +228,9 @@ impl Totals {
         // Before version 3 there was no log.
         if !fields.0.is_empty() {
             totals.indexed = fields.number()?;
-            // Before version 4 nothing was kept for good.
+            // Before version 4 everything could be evicted.
             if fields.0.len() > SUM {
-                totals.kept = fields.number()?;
+                totals.unevictable = fields.number()?;
             }
             check(&mut fields, sum(TOTALS, &[&row[..row.len() - SUM]]))?;
         }
@@ -260,13 +260,13 @@ impl Row {
         row.push(SUMMED | OLDEST | u8::from(self.ended));
         row.extend(self.oldest.to_le_bytes());
         let name = self.name.as_str().as_bytes();
-        row.extend(sum(place(CHANNEL, &[id]), &[&row, name]));
+        row.extend(sum(seed(CHANNEL, &[id]), &[&row, name]));
         row.extend(name);
         row
     }
 
     pub(super) fn decode(id: u64, row: &[u8]) -> Result<Self> {
-        Self::parse(id, row).ok_or(Fault::Damaged("a channel's row"))
+        Self::parse(id, row).ok_or(RowError::Damaged("a channel's row"))
     }
 
     fn parse(id: u64, row: &[u8]) -> Option<Self> {
@@ -278,7 +278,7 @@ impl Row {
         if mark > 1 {
             let (head, rest) = row.split_at(row.len() - fields.0.len());
             let name = rest.get(SUM..).unwrap_or_default();
-            check(&mut fields, sum(place(CHANNEL, &[id]), &[head, name]))?;
+            check(&mut fields, sum(seed(CHANNEL, &[id]), &[head, name]))?;
         }
         if mark <= 1 && (newest >= FAR || newest_at.as_micros() >= FAR) {
             return None;
@@ -290,7 +290,7 @@ impl Row {
 
     /// The epoch that readers see. It changes once messages that they had seen may have been lost: a cursor past the
     /// surviving messages must not match messages published later.
-    pub(super) fn life(&self, losses: u64) -> Epoch {
+    pub(super) fn visible_epoch(&self, losses: u64) -> Epoch {
         if self.losses == losses {
             return Epoch::new(self.epoch);
         }
@@ -335,7 +335,7 @@ fn seal_message(channel: u64, seq: u64, row: &mut [u8]) {
 }
 
 fn message_sum(channel: u64, seq: u64, row: &[u8]) -> [u8; SUM] {
-    sum(place(MESSAGE, &[channel, seq]), &[&row[..1], &row[1 + SUM..]])
+    sum(seed(MESSAGE, &[channel, seq]), &[&row[..1], &row[1 + SUM..]])
 }
 
 /// The parts of a message's row: kind of payload, time, id, payload.
@@ -343,13 +343,13 @@ type Parts<'a> = (u8, u64, Uuid, &'a [u8]);
 
 /// The parts of a message's row, verified.
 fn open_message(channel: u64, seq: u64, row: &[u8]) -> Result<Parts<'_>> {
-    let (kind, at, id, payload) = message_parts(channel, seq, row).ok_or(Fault::Damaged("a message"))?;
+    let (kind, at, id, payload) = message_parts(channel, seq, row).ok_or(RowError::Damaged("a message"))?;
     if kind == LOST {
-        return Err(Fault::Lost);
+        return Err(RowError::Lost);
     }
     // A row with a checksum whose first byte was changed to one without has an absurd time.
     if kind & !CHECKED > 2 || (kind <= 2 && (at >= FAR || id.get_version_num() != 7)) {
-        return Err(Fault::Damaged("a message"));
+        return Err(RowError::Damaged("a message"));
     }
     Ok((kind & !CHECKED, at, id, payload))
 }
@@ -368,7 +368,7 @@ fn message_parts(channel: u64, seq: u64, row: &[u8]) -> Option<Parts<'_>> {
 pub(super) fn decode_message(channel: u64, seq: u64, row: &[u8]) -> Result<Arc<Message>> {
     let (kind, at, id, payload) = open_message(channel, seq, row)?;
     let payload = Payload::kept(kind, Bytes::copy_from_slice(payload));
-    let payload = payload.ok_or(Fault::Damaged("a message's text"))?;
+    let payload = payload.ok_or(RowError::Damaged("a message's text"))?;
     Ok(Arc::new(Message { seq: Seq::new(seq), id, at: Timestamp::from_micros(at), payload }))
 }
 
@@ -390,15 +390,15 @@ pub(super) fn encode_key(channel: u64, kept: &KeptKey) -> Vec<u8> {
 }
 
 fn seal_key((channel, taken, after): (u64, u64, u64), row: &mut Vec<u8>) {
-    row.extend(sum(place(KEY, &[channel, taken, after]), &[row]));
+    row.extend(sum(seed(KEY, &[channel, taken, after]), &[row]));
 }
 
 /// The size of one message in a key's row of version 1: time and id. Their number was not written.
 const KEYED_MESSAGE: usize = 8 + 16;
 
 /// Decodes the row at `(channel, taken, after)`: the key of a publish that was taken then, after message `after`.
-pub(super) fn decode_key(place: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
-    parse_key(place, row).ok_or(Fault::Damaged("an idempotency key"))
+pub(super) fn decode_key(position: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
+    parse_key(position, row).ok_or(RowError::Damaged("an idempotency key"))
 }
 
 fn parse_key((channel, taken, after): (u64, u64, u64), row: &[u8]) -> Option<KeptKey> {
@@ -412,7 +412,7 @@ fn parse_key((channel, taken, after): (u64, u64, u64), row: &[u8]) -> Option<Kep
         4 => u32::from_le_bytes(fields.array()?),
         bytes if bytes == 4 + SUM => {
             let count = u32::from_le_bytes(fields.array()?);
-            check(&mut fields, sum(place(KEY, &[channel, taken, after]), &[&row[..row.len() - SUM]]))?;
+            check(&mut fields, sum(seed(KEY, &[channel, taken, after]), &[&row[..row.len() - SUM]]))?;
             count
         }
         _ => return None,
@@ -442,7 +442,7 @@ mod tests {
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
             let overhead = ended.then_some(Overhead { keys: id, channels: epoch, pages: Some(id >> 1) });
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 }, kept: if overhead.is_some() { id } else { 0 } };
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 }, unevictable: if overhead.is_some() { id } else { 0 } };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -476,13 +476,13 @@ mod tests {
             encode_message(id, &message(seq, losses >> 14, Payload::bytes(bytes)), &mut row);
             prop_assert!(decode_message(id, seq, &changed(row.clone())).is_err());
             encode_lost(id, seq, &mut row);
-            prop_assert_eq!(decode_message(id, seq, &row), Err(Fault::Lost));
-            prop_assert!(matches!(decode_message(id, seq, &changed(row)), Err(Fault::Damaged(_))));
+            prop_assert_eq!(decode_message(id, seq, &row), Err(RowError::Lost));
+            prop_assert!(matches!(decode_message(id, seq, &changed(row)), Err(RowError::Damaged(_))));
             let name = ChannelName::parse("a channel").unwrap();
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended, oldest: id };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
             let overhead = Some(Overhead { keys: id, channels: epoch, pages: None });
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch, kept: id };
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch, unevictable: id };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_gives_every_channel_another_life() {
+    fn a_loss_gives_every_channel_a_new_epoch() {
         let row = Row {
             name: ChannelName::parse("a").unwrap(),
             epoch: 7,
@@ -547,8 +547,8 @@ mod tests {
             ended: false,
             oldest: 1,
         };
-        assert_eq!(row.life(1), Epoch::new(7));
-        assert_ne!(row.life(2), row.life(1));
-        assert_ne!(row.life(3), row.life(2));
+        assert_eq!(row.visible_epoch(1), Epoch::new(7));
+        assert_ne!(row.visible_epoch(2), row.visible_epoch(1));
+        assert_ne!(row.visible_epoch(3), row.visible_epoch(2));
     }
 }

@@ -79,7 +79,7 @@ impl CommitState {
             let mut brought = Weight::default();
             let mut count = 0;
             if let Some(sealed) = sealed {
-                for (name, part) in sealed.generation.parts() {
+                for (name, part) in sealed.memtable.parts() {
                     if self.skipped.contains(name) {
                         continue;
                     }
@@ -88,7 +88,7 @@ impl CommitState {
                     count += part.messages.len() as u64;
                 }
                 self.current = None;
-                self.write_forks(&mut tables, &sealed.generation)?;
+                self.write_forks(&mut tables, &sealed.memtable)?;
                 self.totals.indexed = self.totals.indexed.max(sealed.segment);
             }
             self.enforce_bounds(&mut tables, (count, brought), summary)?;
@@ -120,9 +120,9 @@ impl CommitState {
         let mut weight = Weight::default();
         let life = part.life.as_deref();
         let known = self.known(tables, name, summary)?;
-        let is_known = known.is_some_and(|channel| channel.row.life(losses) == part.epoch);
+        let is_known = known.is_some_and(|channel| channel.row.visible_epoch(losses) == part.epoch);
         let is_over = life.is_some_and(|life| life.gone || (life.cleared && !is_known));
-        if is_over && !self.spares(name) {
+        if is_over && !self.is_damaged(name) {
             // It was uncounted when the log had it.
             self.remove(tables, name, summary)?;
         }
@@ -177,7 +177,7 @@ impl CommitState {
         name: &ChannelName,
         summary: &mut CommitSummary,
     ) -> Result<Option<&CachedChannel>> {
-        if self.spares(name) {
+        if self.is_damaged(name) {
             return Ok(None);
         }
         match self.touch(tables, name, summary) {
@@ -226,7 +226,8 @@ impl CommitState {
     /// Writes the rows of all channels that were changed, as they are now. If the end of a channel is damaged while the file is
     /// closed, its row then says what is missing.
     pub(super) fn write_rows(&self, database: &Database) -> Result<()> {
-        let touched = self.cache.iter().filter(|(name, channel)| channel.touched.0 > 0 && !self.spares(name));
+        let touched =
+            self.cache.iter().filter(|(name, channel)| channel.touched.0 > 0 && !self.is_damaged(name));
         let before = database.begin_read()?.open_table(CHANNELS)?;
         let rows: Vec<_> = touched
             .map(|(_, channel)| (channel.id, channel.row.encode(channel.id)))

@@ -65,8 +65,8 @@ impl CommitState {
         }
     }
 
-    /// Whether to leave a channel alone, because some of it is damaged or cannot be read.
-    pub(super) fn spares(&self, name: &ChannelName) -> bool {
+    /// Whether some of a channel is damaged or cannot be read: nothing of it is changed.
+    pub(super) fn is_damaged(&self, name: &ChannelName) -> bool {
         self.damaged.contains(name) || self.file.unreadable.has(name)
     }
 

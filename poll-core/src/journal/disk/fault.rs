@@ -9,45 +9,45 @@ use redb::{Error, StorageError};
 use crate::journal::{Fault, FaultKind};
 use crate::types::JournalError;
 
-/// Why the file at `place` cannot be opened.
-pub(super) fn open_fault(place: &str, error: &Error) -> Fault {
+/// Why the file of this name cannot be opened.
+pub(super) fn open_fault(name: &str, error: &Error) -> Fault {
     let damaged = |what: &dyn fmt::Display| {
-        Fault::new(FaultKind::Damaged, format!("{place} is damaged or not a journal: {what}"))
+        Fault::new(FaultKind::Damaged, format!("{name} is damaged or not a journal: {what}"))
     };
     match error {
-        Error::DatabaseAlreadyOpen => in_use(place),
+        Error::DatabaseAlreadyOpen => in_use(name),
         Error::UpgradeRequired(version) => {
             let why = format!("has version {version} of the file format, which this server does not read");
-            Fault::new(FaultKind::Version, format!("{place} {why}"))
+            Fault::new(FaultKind::Version, format!("{name} {why}"))
         }
         Error::Io(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => in_use(place),
+            io::ErrorKind::WouldBlock => in_use(name),
             io::ErrorKind::PermissionDenied => {
-                Fault::new(FaultKind::Failing, format!("{place} may not be written: {error}"))
+                Fault::new(FaultKind::Failing, format!("{name} may not be written: {error}"))
             }
             _ if means_full(error) => {
-                Fault::new(FaultKind::Full, format!("there is no room for {place}: {error}"))
+                Fault::new(FaultKind::Full, format!("there is no room for {name}: {error}"))
             }
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => damaged(error),
-            _ => Fault::new(FaultKind::Failing, format!("{place} cannot be used: {error}")),
+            _ => Fault::new(FaultKind::Failing, format!("{name} cannot be used: {error}")),
         },
         error => damaged(&line(&error.to_string())),
     }
 }
 
 /// Why it cannot be opened again.
-pub(super) fn reopen_fault(place: &str, error: &Error) -> Fault {
+pub(super) fn reopen_fault(name: &str, error: &Error) -> Fault {
     use io::ErrorKind::{NotFound, StaleNetworkFileHandle};
     match error {
         Error::Io(error) if matches!(error.kind(), NotFound | StaleNetworkFileHandle) => {
-            Fault::new(FaultKind::Gone, format!("{place} is gone: {error}"))
+            Fault::new(FaultKind::Gone, format!("{name} is gone: {error}"))
         }
-        error => open_fault(place, error),
+        error => open_fault(name, error),
     }
 }
 
-pub(super) fn in_use(place: &str) -> Fault {
-    Fault::new(FaultKind::InUse, format!("{place} is in use by another server"))
+pub(super) fn in_use(name: &str) -> Fault {
+    Fault::new(FaultKind::InUse, format!("{name} is in use by another server"))
 }
 
 /// The error for a publisher or reader.

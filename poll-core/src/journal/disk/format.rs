@@ -20,7 +20,7 @@
 
 use redb::{Error, TableDefinition};
 
-use super::codec::Fault;
+use super::codec::RowError;
 pub(super) use super::codec::{Overhead, Row, Totals, encode_key, encode_message};
 pub(super) use super::weight::{Weight, channel_weight, key_row_weight, weight};
 
@@ -44,9 +44,9 @@ pub(super) const FORKS: TableDefinition<'_, (&str, &str), ()> = TableDefinition:
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        damaged(fault.what())
+impl From<RowError> for Error {
+    fn from(error: RowError) -> Self {
+        damaged(error.what())
     }
 }
 

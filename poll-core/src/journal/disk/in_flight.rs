@@ -41,13 +41,13 @@ impl InFlight {
         self.lock().as_ref().map(|batch| batch.since.elapsed())
     }
 
-    /// Tells the publishers who wait that the outcome of their commit is unknown.
-    pub(super) fn tell(&self, why: &str) {
-        self.tell_after(Duration::ZERO, why);
+    /// Tells the waiting publishers that the outcome of their commit is unknown.
+    pub(super) fn mark_doubtful(&self, why: &str) {
+        self.mark_doubtful_after(Duration::ZERO, why);
     }
 
     /// The same if the commit has been under way for this long; returns whether it has.
-    pub(super) fn tell_after(&self, least: Duration, why: &str) -> bool {
+    pub(super) fn mark_doubtful_after(&self, least: Duration, why: &str) -> bool {
         let batch = self.lock();
         let Some(batch) = batch.as_ref().filter(|batch| batch.since.elapsed() >= least) else {
             return false;

@@ -7,7 +7,7 @@ use redb::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::log::recent::Generation;
+use super::log::recent::Memtable;
 use crate::journal::Reply;
 use crate::types::{JournalError, Timestamp};
 
@@ -16,7 +16,7 @@ use crate::types::{JournalError, Timestamp};
 pub(super) struct Sealed {
     /// Its number.
     pub(super) segment: u64,
-    pub(super) generation: Arc<Generation>,
+    pub(super) memtable: Arc<Memtable>,
 }
 
 /// What the indexer does next.
@@ -28,9 +28,9 @@ pub(super) struct IndexWork {
     /// Make room for another channel.
     pub(super) room: Vec<(Timestamp, Reply<bool>)>,
     /// A read of the database of this generation failed.
-    pub(super) suspect: Option<(u64, Error)>,
-    /// Those that wait until no segment is left.
-    pub(super) settled: Vec<Reply<()>>,
+    pub(super) failed_read: Option<(u64, Error)>,
+    /// Answered once no segment is left to move.
+    pub(super) settling: Vec<Reply<()>>,
     /// The writer has ended; nothing more comes.
     pub(super) closing: Option<Closing>,
 }
@@ -69,9 +69,9 @@ impl IndexQueue {
         self.change(|work| work.sealed = Some(sealed));
     }
 
-    /// Answers once no segment is left.
+    /// Answers once no segment is left to move.
     pub(super) fn settle(&self, reply: Reply<()>) {
-        self.change(|work| work.settled.push(reply));
+        self.change(|work| work.settling.push(reply));
     }
 
     pub(super) fn sweep(&self, now: Timestamp) {
@@ -90,8 +90,8 @@ impl IndexQueue {
         None
     }
 
-    pub(super) fn suspect(&self, generation: u64, error: Error) {
-        self.change(|work| work.suspect = Some((generation, error)));
+    pub(super) fn read_failed(&self, generation: u64, error: Error) {
+        self.change(|work| work.failed_read = Some((generation, error)));
     }
 
     /// Nothing more comes.

@@ -20,7 +20,7 @@ use super::index_queue::{Closing, IndexWork};
 use super::options::Progress;
 use super::recovery::{self, Opening};
 use super::retention::Deletions;
-use super::shared::{Place, Shared};
+use super::shared::{Component, Shared};
 use super::stored_channel::passing_damage;
 use super::write_queue::Command;
 use crate::journal::{Fault, FaultKind, Health, Reply};
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         None => (Closing::default(), Err(unavailable("the indexer failed")), "the indexer failed"),
     };
     if !matches!(*shared.health.borrow(), Health::Lost(_)) {
-        shared.enter(Place::Database, Health::Lost(Fault::new(FaultKind::Closed, why)));
+        shared.set_health(Component::Database, Health::Lost(Fault::new(FaultKind::Closed, why)));
     }
     shared.opened.send_if_modified(|opened| {
         let is_news = opened.is_none();
@@ -86,7 +86,7 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
         Ok(opened) => opened,
         Err(fault) => {
             shared.location.release();
-            shared.enter(Place::Database, Health::Lost(fault.clone()));
+            shared.set_health(Component::Database, Health::Lost(fault.clone()));
             shared.opened.send_replace(Some(Err(fault)));
             return None;
         }
@@ -95,7 +95,7 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     shared.set_totals(totals);
     let recovered = recovery::recovered(&database, &totals);
     shared.put_database(Some(database));
-    shared.enter(Place::Database, Health::Ready);
+    shared.set_health(Component::Database, Health::Ready);
     (shared.progress)(Progress::Ready(recovered));
     shared.opened.send_replace(Some(Ok(())));
     Some(Indexer {
@@ -104,7 +104,7 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
         health: Health::Ready,
         pending: None,
         waiting: Vec::new(),
-        settled: Vec::new(),
+        settling: Vec::new(),
         backoff: Backoff::default(),
     })
 }
@@ -121,11 +121,11 @@ impl Indexer {
 
     /// Does one round of work.
     fn step(&mut self, work: IndexWork) {
-        let IndexWork { sealed, sweep, room, suspect, mut settled, .. } = work;
+        let IndexWork { sealed, sweep, room, failed_read, mut settling, .. } = work;
         self.pending = sealed.or_else(|| self.pending.take());
-        self.settled.append(&mut settled);
-        let suspect = suspect.filter(|(generation, _)| self.has_open(*generation));
-        if let Some((_, error)) = suspect {
+        self.settling.append(&mut settling);
+        let failed_read = failed_read.filter(|(generation, _)| self.has_open(*generation));
+        if let Some((_, error)) = failed_read {
             refuse_room(room, &journal_error(&error));
             return self.failed(&error);
         }
@@ -133,11 +133,11 @@ impl Indexer {
             None => self.work(sweep, room),
             Some(fault) => {
                 refuse_room(room, &fault.error());
-                self.come_back();
+                self.retry();
             }
         }
         if let Some(fault) = self.health.fault() {
-            self.settled.drain(..).for_each(|reply| reply(Err(fault.error())));
+            self.settling.drain(..).for_each(|reply| reply(Err(fault.error())));
         }
     }
 
@@ -168,7 +168,7 @@ impl Indexer {
             Ok(()) => {}
         }
         if self.pending.is_none() {
-            self.settled.drain(..).for_each(|reply| reply(Ok(())));
+            self.settling.drain(..).for_each(|reply| reply(Ok(())));
         }
     }
 
@@ -219,7 +219,7 @@ impl Indexer {
 
     /// What a commit did is told.
     fn committed(&mut self, summary: CommitSummary) {
-        self.settled();
+        self.indexed();
         let shared = &self.shared;
         shared.set_totals(self.commit_state.totals);
         shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
@@ -234,7 +234,7 @@ impl Indexer {
     }
 
     /// What was pending is in the database.
-    fn settled(&mut self) {
+    fn indexed(&mut self) {
         let Some(sealed) = self.pending.take() else { return };
         self.shared.recent.indexed();
         // The newest one stays until the next commit: a database that lost its last commit is then whole again after a
@@ -244,14 +244,14 @@ impl Indexer {
             location.segments().unwrap_or_default().into_iter().filter(|number| *number < sealed.segment);
         old.for_each(|number| drop(location.remove_segment(number)));
         self.shared.indexed.notify_one();
-        self.settled.drain(..).for_each(|reply| reply(Ok(())));
+        self.settling.drain(..).for_each(|reply| reply(Ok(())));
     }
 
     /// Ends with everything in the database. What could not be moved stays in the log.
     fn finish(&mut self, closing: &Closing) -> Result<(), JournalError> {
         refuse_room(std::mem::take(&mut self.waiting), &unavailable("it is closed"));
         if self.pending.is_some() && self.health != Health::Ready {
-            self.come_back();
+            self.retry();
         }
         let shared = self.shared.clone();
         let closed = match shared.database().database.as_ref() {
@@ -262,7 +262,7 @@ impl Indexer {
             }
             _ => Ok(()),
         };
-        shared.enter(Place::Database, Health::Lost(Fault::new(FaultKind::Closed, "it is closed")));
+        shared.set_health(Component::Database, Health::Lost(Fault::new(FaultKind::Closed, "it is closed")));
         closed
     }
 }

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::cached_channel::{CachedChannel, delete_keys};
-use super::codec::{self, Fault};
+use super::codec::{self, RowError};
 use super::commit_state::{CommitState, CommitSummary};
 use super::format::{CHANNELS, LIVES, PRODUCERS, Result, Row, Totals};
 use super::log::forks::Forking;
 use super::log::life::PartLife;
-use super::log::recent::Generation;
+use super::log::recent::Memtable;
 use super::sweeper::Sweeper;
 use super::tables::Tables;
 use super::weight::{self, SUM, Weight};
@@ -32,16 +32,16 @@ const PRODUCER_BYTES: u64 = 128;
 
 fn life_row(id: u64, life: &Life) -> Vec<u8> {
     let life = life.to_bytes();
-    let mut row = codec::sum(codec::place(LIFE, &[id]), &[&life]).to_vec();
+    let mut row = codec::sum(codec::seed(LIFE, &[id]), &[&life]).to_vec();
     row.extend(life);
     row
 }
 
 /// The life in a row, as it is encoded.
-pub(super) fn decode_life(id: u64, row: &[u8]) -> std::result::Result<&[u8], Fault> {
-    let (sum, life) = row.split_at_checked(SUM).ok_or(Fault::Damaged("a channel's life"))?;
-    if codec::sum(codec::place(LIFE, &[id]), &[life]) != *sum {
-        return Err(Fault::Damaged("a channel's life"));
+pub(super) fn decode_life(id: u64, row: &[u8]) -> std::result::Result<&[u8], RowError> {
+    let (sum, life) = row.split_at_checked(SUM).ok_or(RowError::Damaged("a channel's life"))?;
+    if codec::sum(codec::seed(LIFE, &[id]), &[life]) != *sum {
+        return Err(RowError::Damaged("a channel's life"));
     }
     Ok(life)
 }
@@ -49,7 +49,7 @@ pub(super) fn decode_life(id: u64, row: &[u8]) -> std::result::Result<&[u8], Fau
 /// The life in a row.
 pub(super) fn life(id: u64, row: &[u8]) -> Result<Life> {
     let life = Life::from_bytes(decode_life(id, row)?);
-    Ok(life.map_err(|_| Fault::Damaged("a channel's life"))?)
+    Ok(life.map_err(|_| RowError::Damaged("a channel's life"))?)
 }
 
 fn producer_row(id: u64, name: &str, producer: Producer) -> Vec<u8> {
@@ -57,7 +57,7 @@ fn producer_row(id: u64, name: &str, producer: Producer) -> Vec<u8> {
     for number in [producer.epoch, producer.last, producer.used.as_micros()] {
         row.extend(number.to_le_bytes());
     }
-    row.extend(codec::sum(codec::place(PRODUCER, &[id]), &[name.as_bytes(), &row]));
+    row.extend(codec::sum(codec::seed(PRODUCER, &[id]), &[name.as_bytes(), &row]));
     row
 }
 
@@ -66,10 +66,10 @@ pub(super) fn decode_producer(
     id: u64,
     name: &str,
     row: &[u8],
-) -> std::result::Result<(ProducerId, Producer), Fault> {
-    let fault = Fault::Damaged("a producer");
+) -> std::result::Result<(ProducerId, Producer), RowError> {
+    let fault = RowError::Damaged("a producer");
     let (numbers, sum) = row.split_at_checked(3 * 8).ok_or(fault)?;
-    if codec::sum(codec::place(PRODUCER, &[id]), &[name.as_bytes(), numbers]) != *sum {
+    if codec::sum(codec::seed(PRODUCER, &[id]), &[name.as_bytes(), numbers]) != *sum {
         return Err(fault);
     }
     let (numbers, _) = numbers.as_chunks::<8>();
@@ -213,13 +213,13 @@ impl CommitState {
         let id = channel.id;
         if let Some(life) = &part.life {
             put_life(tables, &mut self.totals, id, life)?;
-            let kept = |bounds: Option<&Bounds>| bounds.is_some_and(Bounds::keep_everything);
-            let (was, is) = (kept(channel.bounds.as_ref()), life.bounds.keep_everything());
+            let was = channel.bounds.as_ref().is_some_and(Bounds::keep_everything);
+            let is = life.bounds.keep_everything();
             channel.bounds = Some(life.bounds);
             if was != is {
                 let bytes = weigh(tables, channel)?.bytes;
-                let kept = &mut self.totals.kept;
-                *kept = if is { *kept + bytes } else { kept.saturating_sub(bytes) };
+                let sum = &mut self.totals.unevictable;
+                *sum = if is { *sum + bytes } else { sum.saturating_sub(bytes) };
             }
         }
         for (producer, state) in &part.producers {
@@ -235,8 +235,8 @@ impl CommitState {
     }
 
     /// Writes which forks a segment made and removed.
-    pub(super) fn write_forks(&self, tables: &mut Tables<'_>, generation: &Generation) -> Result<()> {
-        for (source, fork, forking) in generation.forks() {
+    pub(super) fn write_forks(&self, tables: &mut Tables<'_>, memtable: &Memtable) -> Result<()> {
+        for (source, fork, forking) in memtable.forks() {
             let key = (source.as_str(), fork.as_str());
             match forking {
                 Forking::Made => drop(tables.forks.insert(key, ())?),
@@ -302,7 +302,7 @@ impl CommitState {
         channel.bytes = Some(bytes);
         if channel.oldest > first {
             let oldest = crate::types::Seq::new(channel.oldest);
-            summary.evicted.push((name.clone(), channel.row.life(losses), oldest));
+            summary.evicted.push((name.clone(), channel.row.visible_epoch(losses), oldest));
         }
         Ok(())
     }

@@ -203,16 +203,16 @@ fn replay(shared: &Shared, database: &Database, totals: Totals) -> Result<Totals
 /// Returns how many stretches of the segment are damaged.
 fn replay_segment(shared: &Shared, database: &Database, number: u64, state: &mut CommitState) -> Result<u64> {
     let read = replay::read(&*shared.location, number, &shared.retention());
-    let (generations, scan) = read.map_err(io_error)?;
+    let (memtables, scan) = read.map_err(io_error)?;
     if scan.damaged > 0 {
         let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
         shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
     }
-    let last = generations.len() - 1;
-    for (at, generation) in generations.into_iter().enumerate() {
+    let last = memtables.len() - 1;
+    for (at, memtable) in memtables.into_iter().enumerate() {
         // Only the last commit may say that the database has the segment.
         let segment = if at == last { number } else { number - 1 };
-        let sealed = Sealed { segment, generation: Arc::new(generation) };
+        let sealed = Sealed { segment, memtable: Arc::new(memtable) };
         let summary = state.index_past_damage(database, Some(&sealed), &Deletions::default())?;
         for (name, why) in &summary.damaged {
             shared.note_damage(name, why);

@@ -125,7 +125,8 @@ impl CommitState {
             self.sweeper.next = id + 1;
             // What is damaged stays, and does not keep the sweep from other channels.
             let decoded = Row::decode(id, row.value()).map_err(Into::into);
-            let Some(row) = passing_damage(decoded.map(Some))?.filter(|row| !self.spares(&row.name)) else {
+            let Some(row) = passing_damage(decoded.map(Some))?.filter(|row| !self.is_damaged(&row.name))
+            else {
                 continue;
             };
             self.current = Some(row.name.clone());
@@ -212,7 +213,7 @@ impl CommitState {
         summary: &mut CommitSummary,
     ) -> Result<()> {
         for old in &deletions.old {
-            if self.spares(&old.name) {
+            if self.is_damaged(&old.name) {
                 continue;
             }
             self.current = Some(old.name.clone());
@@ -223,7 +224,7 @@ impl CommitState {
             self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..(id, old.keys, 0), usize::MAX)?);
         }
         for name in &deletions.forget {
-            if self.spares(name) {
+            if self.is_damaged(name) {
                 continue;
             }
             self.current = Some(name.clone());
@@ -272,7 +273,11 @@ impl CommitState {
         }
         for name in shrunk.into_iter().map(|at| &channels[at]) {
             if let Some(channel) = self.cache.get(name) {
-                summary.evicted.push((name.clone(), channel.row.life(losses), Seq::new(channel.oldest)));
+                summary.evicted.push((
+                    name.clone(),
+                    channel.row.visible_epoch(losses),
+                    Seq::new(channel.oldest),
+                ));
             }
         }
         Ok(())
@@ -313,7 +318,7 @@ impl CommitState {
         };
         let Some((id, row)) = found else { return Ok(None) };
         let row = Row::decode(id.value(), row.value())?;
-        if self.spares(&row.name) {
+        if self.is_damaged(&row.name) {
             return Ok(None);
         }
         self.current = Some(row.name.clone());

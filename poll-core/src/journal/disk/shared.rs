@@ -63,7 +63,7 @@ pub(super) struct Shared {
 
 /// The parts of the journal that can fail by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Component {
     Log,
     Database,
 }
@@ -129,8 +129,8 @@ impl Shared {
     }
 
     /// The weight of messages that are never evicted, in the database and in the log.
-    pub(super) fn kept(&self) -> u64 {
-        self.totals().kept.saturating_add(self.recent.kept())
+    pub(super) fn unevictable(&self) -> u64 {
+        self.totals().unevictable.saturating_add(self.recent.unevictable())
     }
 
     /// A commit was made, or the file was opened.
@@ -147,20 +147,20 @@ impl Shared {
         self.host.get().map_or(UNBOUNDED, |host| *host.retention())
     }
 
-    pub(super) fn health_of(&self, place: Place) -> Health {
+    pub(super) fn health_of(&self, component: Component) -> Health {
         let healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        match place {
-            Place::Log => healths.log.clone(),
-            Place::Database => healths.database.clone(),
+        match component {
+            Component::Log => healths.log.clone(),
+            Component::Database => healths.database.clone(),
         }
     }
 
     /// Changes what one part of the journal can do. The journal as a whole can do what both can.
-    pub(super) fn enter(&self, place: Place, health: Health) {
+    pub(super) fn set_health(&self, component: Component, health: Health) {
         let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        match place {
-            Place::Log => healths.log = health,
-            Place::Database => healths.database = health,
+        match component {
+            Component::Log => healths.log = health,
+            Component::Database => healths.database = health,
         }
         let rank = |health: &Health| match health {
             Health::Ready => 0,
@@ -176,7 +176,7 @@ impl Shared {
             is_news
         });
         drop(healths);
-        if place == Place::Database {
+        if component == Component::Database {
             // A writer that waits for the database waits no longer if that has failed.
             self.indexed.notify_one();
         }
@@ -227,23 +227,23 @@ impl Shared {
 
     /// A read of the database of this generation failed: the health changes, and the indexer is notified. An error of an
     /// earlier generation is ignored.
-    pub(super) fn suspect(&self, generation: u64, error: Error) {
+    pub(super) fn read_failed(&self, generation: u64, error: Error) {
         let open = self.database();
         // Under the lock: what says that the next one can be read must come after this.
         if open.generation == generation && self.health.borrow().check_readable().is_ok() {
-            self.enter(Place::Database, Health::Away(fault::fault(&error)));
+            self.set_health(Component::Database, Health::Away(fault::fault(&error)));
         }
         drop(open);
-        self.indexing.suspect(generation, error);
+        self.indexing.read_failed(generation, error);
     }
 
     /// A commit has been under way for this long.
     pub(super) fn stalled(&self, age: Duration) {
         let why = format!("a commit to {} has taken {age:.1?} so far", self.location.name());
         if *self.health.borrow() == Health::Ready {
-            self.enter(Place::Log, Health::Refusing(Fault::new(FaultKind::Stalled, why.clone())));
+            self.set_health(Component::Log, Health::Refusing(Fault::new(FaultKind::Stalled, why.clone())));
         }
-        if self.in_flight.tell_after(2 * self.options.stall, &why) {
+        if self.in_flight.mark_doubtful_after(2 * self.options.stall, &why) {
             for entry in self.writes.drain_waiting() {
                 entry.append.failed(JournalError::Unavailable(why.clone()));
             }
@@ -255,7 +255,7 @@ impl Shared {
         let is_stalled =
             |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
         if is_stalled(&self.healths.lock().unwrap_or_else(PoisonError::into_inner).log) {
-            self.enter(Place::Log, Health::Ready);
+            self.set_health(Component::Log, Health::Ready);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A channel as the file has it: its number, its row corrected by its messages, and which messages can be read.
 //!
-//! The same for the writer's tables and for a reader's snapshot. Rows that cannot be read are skipped: the intact messages
+//! The same for the tables of a commit and for a reader's snapshot. Rows that cannot be read are skipped: the intact messages
 //! on either side of them can still be read.
 
 use redb::{AccessGuard, ReadableTable, StorageError};
 use uuid::Uuid;
 
-use super::codec::{self, Fault, Row};
+use super::codec::{self, Row, RowError};
 use super::fault::{guarded, is_damage};
 use super::format::{self, Result};
 use crate::types::{ChannelName, Timestamp};
@@ -64,7 +64,7 @@ pub(super) fn find(
 }
 
 /// An entry of the table of messages.
-type PendingAppend<'a> =
+type MessageRow<'a> =
     std::result::Result<(AccessGuard<'a, (u64, u64)>, AccessGuard<'a, &'static [u8]>), StorageError>;
 
 /// One end of a channel.
@@ -73,11 +73,11 @@ struct Edge {
     /// The first message from there that can be read.
     whole: Option<(u64, Timestamp)>,
     /// Rows skipped on the way to it, by their numbers.
-    passed: Vec<(u64, Fault)>,
+    passed: Vec<(u64, RowError)>,
 }
 
 /// Walks from one end of a channel to the first message that can be read.
-fn edge<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Result<Edge> {
+fn edge<'a>(mut entries: impl Iterator<Item = MessageRow<'a>>) -> Result<Edge> {
     let mut edge = Edge::default();
     while let Some(entry) = guarded(|| Ok(entries.next().transpose()?))? {
         let (key, row) = entry;
@@ -126,7 +126,7 @@ impl StoredChannel {
         let oldest = front.whole.unwrap_or((row.newest.saturating_add(1), row.newest_at));
         let whole = back.whole.map_or(oldest.0 - 1, |(seq, _)| seq);
         let passed = front.passed.into_iter().chain(back.passed);
-        let passed = passed.filter(|(_, fault)| *fault != Fault::Lost).map(|(seq, _)| (seq, seq));
+        let passed = passed.filter(|(_, fault)| *fault != RowError::Lost).map(|(seq, _)| (seq, seq));
         let vanished_first = (row.oldest > 0 && oldest.0 > row.oldest).then_some((row.oldest, oldest.0 - 1));
         let damaged = passed.chain(vanished_first).chain(vanished).collect();
         Ok(Self { id, row, oldest, whole, end, damaged, torn })
@@ -172,7 +172,7 @@ impl StoredChannel {
 }
 
 /// The last message that can be read before one that redb cannot read.
-fn last<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Option<(u64, Timestamp)> {
+fn last<'a>(mut entries: impl Iterator<Item = MessageRow<'a>>) -> Option<(u64, Timestamp)> {
     let mut last = None;
     while let Ok(Some((key, row))) = guarded(|| Ok(entries.next().transpose()?)) {
         let (id, seq) = key.value();

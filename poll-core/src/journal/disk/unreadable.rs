@@ -40,12 +40,12 @@ impl Unreadable {
     }
 
     /// Assigns the failed region to the channel whose read failed first. Other channels may see errors that follow from it.
-    pub(super) fn blame(&self, channel: Option<&ChannelName>, error: &Error) {
+    pub(super) fn attribute(&self, channel: Option<&ChannelName>, error: &Error) {
         let (Some(channel), Error::Io(_)) = (channel, error) else { return };
-        let Some(place) = lock(&self.failed).take() else { return };
+        let Some(region) = lock(&self.failed).take() else { return };
         let mut channels = lock(&self.channels);
         if channels.len() < REMEMBERED {
-            channels.insert(channel.clone(), place);
+            channels.insert(channel.clone(), region);
             self.count.store(channels.len(), Ordering::Relaxed);
         }
     }
@@ -60,9 +60,9 @@ impl Unreadable {
         if !self.has(channel) {
             return Ok(());
         }
-        let place = lock(&self.channels).get(channel).copied();
+        let region = lock(&self.channels).get(channel).copied();
         let storage = lock(&self.storage).as_ref().and_then(Weak::upgrade);
-        let (Some((offset, len)), Some(storage)) = (place, storage) else { return Ok(()) };
+        let (Some((offset, len)), Some(storage)) = (region, storage) else { return Ok(()) };
         if let Err(error) = storage.read(offset, &mut vec![0; len]) {
             return Err(Error::Corrupted(format!("{len} bytes at {offset} cannot be read: {error}")));
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use uuid::Uuid;
 
-use super::codec::{Fault, decode_head, decode_key, decode_message};
+use super::codec::{RowError, decode_head, decode_key, decode_message};
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
@@ -74,8 +74,8 @@ pub(super) fn on_snapshot<T>(
         if let Some(name) = name.filter(|_| is_damage(&error)) {
             shared.note_damage(name, &error.to_string());
         } else {
-            unreadable.blame(name, &error);
-            shared.suspect(generation, error);
+            unreadable.attribute(name, &error);
+            shared.read_failed(generation, error);
         }
         told
     })
@@ -200,7 +200,7 @@ impl<'a, L> View<'a, L> {
                 let line = || format!("channel {:?}: messages at one end", name.as_str());
                 shared.damages.note(Kind::Channel, stored.id, (0, 0), line);
             }
-            // Retention by number has left nothing of it, or it is another life.
+            // Retention by number has left nothing of it, or it is of another epoch.
             let outlived =
                 log.first().is_some_and(|part| part.epoch != epoch || part.first.0.get() > row.newest + 1);
             let purged = log.iter().any(|part| part.purged.get() >= row.newest && part.purged > Seq::ZERO);
@@ -441,8 +441,8 @@ impl View<'_, Vec<Arc<Message>>> {
             match one(messages, stored.id, seq)? {
                 // The first one is known to be none.
                 Ok(()) if seq > first => break,
-                Ok(()) | Err(Fault::Damaged(_)) => note(self.shared, self.name, stored.id, seq, seq),
-                Err(Fault::Lost) => {}
+                Ok(()) | Err(RowError::Damaged(_)) => note(self.shared, self.name, stored.id, seq, seq),
+                Err(RowError::Lost) => {}
             }
             damaged = Some(Seq::new(seq));
         }
@@ -466,7 +466,7 @@ fn find(txn: &ReadTransaction, name: &ChannelName) -> Result<Option<InDatabase>>
     let losses = tables::totals(&txn.open_table(TOTALS)?)?.losses;
     let messages = txn.open_table(MESSAGES)?;
     let stored = stored_channel::find(&names, &channels, &messages, name)?;
-    Ok(stored.map(|stored| InDatabase { epoch: stored.row.life(losses), stored, messages }))
+    Ok(stored.map(|stored| InDatabase { epoch: stored.row.visible_epoch(losses), stored, messages }))
 }
 
 fn note(shared: &Shared, name: &ChannelName, id: u64, first: u64, last: u64) {
@@ -515,10 +515,10 @@ fn whole(
 }
 
 /// Whether one message can be read.
-fn one(messages: &Messages, id: u64, seq: u64) -> Result<std::result::Result<(), Fault>> {
+fn one(messages: &Messages, id: u64, seq: u64) -> Result<std::result::Result<(), RowError>> {
     let row = passing_damage(guarded(|| {
         let row = messages.get((id, seq))?;
         Ok(row.map(|row| decode_head(id, seq, row.value()).map(drop)))
     }))?;
-    Ok(row.unwrap_or(Err(Fault::Damaged("a message"))))
+    Ok(row.unwrap_or(Err(RowError::Damaged("a message"))))
 }

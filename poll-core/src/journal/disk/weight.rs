@@ -33,18 +33,18 @@ pub(super) struct Weight {
     /// In pages of the file.
     pub(super) pages: u64,
     /// The part of it that is never evicted.
-    pub(super) kept: u64,
+    pub(super) unevictable: u64,
 }
 
 impl Weight {
     /// The same of a channel with these bounds of its own.
     pub(super) fn never_evicted(self, bounds: Option<&Bounds>) -> Self {
         let keeps = bounds.is_some_and(Bounds::keep_everything);
-        Self { kept: if keeps { self.bytes } else { 0 }, ..self }
+        Self { unevictable: if keeps { self.bytes } else { 0 }, ..self }
     }
 
     pub(super) fn of(row: &[u8]) -> Self {
-        Self { bytes: weight(row), pages: footprint(row.len() as u64), kept: 0 }
+        Self { bytes: weight(row), pages: footprint(row.len() as u64), unevictable: 0 }
     }
 }
 
@@ -52,7 +52,7 @@ impl AddAssign for Weight {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.pages += other.pages;
-        self.kept += other.kept;
+        self.unevictable += other.unevictable;
     }
 }
 

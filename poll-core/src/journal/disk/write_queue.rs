@@ -71,7 +71,7 @@ pub(super) enum Command {
 pub(super) struct Commands {
     pub(super) verify: bool,
     pub(super) seal: bool,
-    pub(super) settle: Vec<Reply<()>>,
+    pub(super) settling: Vec<Reply<()>>,
     pub(super) close: Vec<Reply<()>>,
 }
 
@@ -85,7 +85,7 @@ impl Commands {
             Command::Verify => self.verify = true,
             Command::Seal(reply) => {
                 self.seal = true;
-                self.settle.extend(reply);
+                self.settling.extend(reply);
             }
             Command::Close(reply) => self.close.push(reply),
         }
@@ -108,8 +108,8 @@ pub(super) struct WriteQueue {
     notify: Notify,
 }
 
-/// Room for one more publish.
-pub(super) struct Room<'a> {
+/// Reservation for one more publish.
+pub(super) struct Reservation<'a> {
     queue: &'a WriteQueue,
     state: MutexGuard<'a, State>,
 }
@@ -131,10 +131,10 @@ struct State {
 
 impl WriteQueue {
     /// Reserves room for a publish of this size, if it fits within `max` bytes. The queue is locked until the room is used.
-    pub(super) fn reserve(&self, bytes: u64, max: u64) -> Option<Room<'_>> {
+    pub(super) fn reserve(&self, bytes: u64, max: u64) -> Option<Reservation<'_>> {
         let state = self.lock();
         let is_full = state.closed || (state.bytes + bytes > max && !state.entries.is_empty());
-        (!is_full).then_some(Room { queue: self, state })
+        (!is_full).then_some(Reservation { queue: self, state })
     }
 
     /// The payload that waits.
@@ -266,7 +266,7 @@ impl WriteQueue {
     }
 }
 
-impl Room<'_> {
+impl Reservation<'_> {
     /// Adds the publish.
     pub(super) fn push(self, entry: PendingAppend, durability: Durability) {
         let Self { queue, mut state } = self;

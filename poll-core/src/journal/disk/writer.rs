@@ -17,7 +17,7 @@ use super::fault::{caught, unavailable};
 use super::index_queue::{Closing, Sealed};
 use super::log::record::Publish;
 use super::log::segment::Segment;
-use super::shared::{Place, Shared};
+use super::shared::{Component, Shared};
 use super::write_queue::{PendingAppend, Work};
 use crate::journal::{Fault, FaultKind, Health};
 use crate::life::Change;
@@ -37,9 +37,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         None => (Err(unavailable("the writer failed")), "the writer failed"),
     };
     if is_open {
-        shared.enter(Place::Log, Health::Lost(Fault::new(FaultKind::Closed, why)));
+        shared.set_health(Component::Log, Health::Lost(Fault::new(FaultKind::Closed, why)));
     }
-    shared.in_flight.tell(why);
+    shared.in_flight.mark_doubtful(why);
     let left = shared.writes.end();
     for entry in left.entries {
         drop(entry.failed(unavailable(why)));
@@ -65,7 +65,7 @@ async fn serve(shared: &Arc<Shared>, is_open: bool) -> Option<Result<(), Journal
         }
     }
     let written = caught(|| writer.finish())?;
-    while shared.recent.has_active() && shared.health_of(Place::Database) == Health::Ready {
+    while shared.recent.has_active() && shared.health_of(Component::Database) == Health::Ready {
         caught(|| writer.seal())?;
         if shared.recent.has_active() {
             shared.indexed.notified().await;
@@ -94,12 +94,12 @@ impl Writer {
                 if commands.seal {
                     self.seal();
                 }
-                commands.settle.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
+                commands.settling.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
                 false
             }
             Some(fault) => {
                 self.refuse(entries, &fault.error());
-                self.come_back();
+                self.retry();
                 true
             }
         };
@@ -115,7 +115,7 @@ impl Writer {
 
     fn work(&mut self, entries: Vec<PendingAppend>) {
         if let Some(fault) = self.obstacle(&entries) {
-            self.enter(Health::Refusing(fault.clone()));
+            self.set_health(Health::Refusing(fault.clone()));
             return self.refuse(entries, &fault.error());
         }
         let entries = self.unfollowed.filter(entries);
@@ -137,7 +137,7 @@ impl Writer {
                 self.answer(shared.in_flight.end(in_flight));
                 self.seal_if_due();
             }
-            Err(error) => self.in_doubt(in_flight, &error),
+            Err(error) => self.append_failed(in_flight, &error),
         }
     }
 
@@ -182,15 +182,15 @@ impl Writer {
     /// Whether the active segment has become much too large, because the one before it is not indexed yet.
     fn is_far_ahead(&self) -> bool {
         let size = self.segment.as_ref().map_or(0, Segment::size);
-        size >= 2 * self.full() && self.shared.health_of(Place::Database) == Health::Ready
+        size >= 2 * self.full() && self.shared.health_of(Component::Database) == Health::Ready
     }
 
     /// Seals the active segment, unless the one before it is not indexed yet.
     fn seal(&mut self) {
         let Some(number) = self.segment.as_ref().map(Segment::number) else { return };
-        let Some(generation) = self.shared.recent.seal() else { return };
+        let Some(memtable) = self.shared.recent.seal() else { return };
         self.segment = None;
-        self.shared.indexing.seal(Sealed { segment: number, generation });
+        self.shared.indexing.seal(Sealed { segment: number, memtable });
     }
 
     /// Nothing more comes. What could not be written is lost.
@@ -200,7 +200,7 @@ impl Writer {
         for entry in self.shared.writes.drain() {
             left |= entry.failed(unavailable("it is closed")).is_some();
         }
-        self.shared.in_flight.tell("it was closed before that was known");
+        self.shared.in_flight.mark_doubtful("it was closed before that was known");
         if left { Err(self.lost.take().unwrap_or_else(|| unavailable("it is closed"))) } else { Ok(()) }
     }
 }

@@ -8,7 +8,7 @@ use super::error::{BackupError, Report};
 use super::output::Output;
 use super::record::Record;
 use crate::environment::{Environment, Location};
-use crate::journal::disk::codec::{Fault, decode_message};
+use crate::journal::disk::codec::{RowError, decode_message};
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{CHANNELS, LIVES, MESSAGES, Result, Row, TOTALS};
 use crate::journal::disk::options::Progress;
@@ -47,15 +47,15 @@ fn pass(database: &Database, output: &mut Output<impl FnMut(&Record) -> io::Resu
         let (oldest, newest) = (stored.oldest.0, stored.row.newest);
         let life = lives.get(stored.id)?.map(|row| lives::life(stored.id, row.value())).transpose()?;
         let producers = lives::producers(&txn, stored.id)?;
-        output.channel(&stored.row, (stored.row.life(losses), oldest), life.as_ref(), producers)?;
+        output.channel(&stored.row, (stored.row.visible_epoch(losses), oldest), life.as_ref(), producers)?;
         let mut expected = oldest;
         for message in messages.range((stored.id, oldest)..=*all_of(stored.id).end())? {
             let (key, row) = message?;
             let seq = key.value().1;
             match decode_message(stored.id, seq, row.value()) {
                 _ if seq != expected => return Err(broken(expected)),
-                Err(Fault::Damaged(_)) => return Err(broken(seq)),
-                Err(Fault::Lost) => {}
+                Err(RowError::Damaged(_)) => return Err(broken(seq)),
+                Err(RowError::Lost) => {}
                 Ok(message) => output.message(&message)?,
             }
             expected += 1;

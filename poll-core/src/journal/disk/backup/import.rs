@@ -69,12 +69,12 @@ struct Target {
 }
 
 /// Why a record cannot be imported.
-enum Fault {
+enum ImportError {
     Record(String),
     Database(redb::Error),
 }
 
-impl<E: Into<redb::Error>> From<E> for Fault {
+impl<E: Into<redb::Error>> From<E> for ImportError {
     fn from(error: E) -> Self {
         Self::Database(error.into())
     }
@@ -95,8 +95,8 @@ impl Import {
                     };
                     match taken {
                         Ok(()) => {}
-                        Err(Fault::Database(error)) => return Err(error),
-                        Err(Fault::Record(what)) => {
+                        Err(ImportError::Database(error)) => return Err(error),
+                        Err(ImportError::Record(what)) => {
                             wrong = Some(BackupError::Line(number, what));
                             break;
                         }
@@ -111,16 +111,16 @@ impl Import {
         wrong.map_or(Ok(()), Err)
     }
 
-    fn take(&mut self, tables: &mut Tables<'_>, record: Record) -> Result<(), Fault> {
+    fn take(&mut self, tables: &mut Tables<'_>, record: Record) -> Result<(), ImportError> {
         match record {
             Record::Channel(channel) => {
                 self.leave(tables)?;
                 self.enter(tables, channel)
             }
             Record::Message(message) => {
-                let message = message.message().map_err(Fault::Record)?;
+                let message = message.message().map_err(ImportError::Record)?;
                 let Some((target, _)) = &mut self.current else {
-                    return Err(Fault::Record("a message before any channel".to_owned()));
+                    return Err(ImportError::Record("a message before any channel".to_owned()));
                 };
                 let seq = message.seq.get();
                 if seq <= target.row.newest {
@@ -130,7 +130,9 @@ impl Import {
                 let first = target.row.newest == 0;
                 if !first && (seq != target.row.newest + 1 || message.at <= target.row.newest_at) {
                     let newest = target.row.newest;
-                    return Err(Fault::Record(format!("message {seq} does not follow message {newest}")));
+                    return Err(ImportError::Record(format!(
+                        "message {seq} does not follow message {newest}"
+                    )));
                 }
                 self.totals.took(target.put(tables, &message)?);
                 self.report.messages += 1;
@@ -142,9 +144,9 @@ impl Import {
     }
 
     /// Lost messages keep their numbers.
-    fn lose(&mut self, tables: &mut Tables<'_>, lost: LostRecord) -> Result<(), Fault> {
+    fn lose(&mut self, tables: &mut Tables<'_>, lost: LostRecord) -> Result<(), ImportError> {
         let Some((target, _)) = &mut self.current else {
-            return Err(Fault::Record("lost messages before any channel".to_owned()));
+            return Err(ImportError::Record("lost messages before any channel".to_owned()));
         };
         let newest = target.row.newest;
         if lost.lost_to <= newest {
@@ -152,7 +154,9 @@ impl Import {
         }
         let (first, last) = (lost.lost_from.max(newest + 1), lost.lost_to);
         if newest == 0 || first != newest + 1 {
-            return Err(Fault::Record(format!("lost message {first} does not follow message {newest}")));
+            return Err(ImportError::Record(format!(
+                "lost message {first} does not follow message {newest}"
+            )));
         }
         // Where there are more, they get no rows and count as missing.
         if last - first < LOST {
@@ -168,13 +172,17 @@ impl Import {
     }
 
     /// Begins with a channel.
-    fn enter(&mut self, tables: &mut Tables<'_>, record: ChannelRecord) -> Result<(), Fault> {
-        let name = ChannelName::parse(&record.channel).map_err(|error| Fault::Record(error.to_string()))?;
+    fn enter(&mut self, tables: &mut Tables<'_>, record: ChannelRecord) -> Result<(), ImportError> {
+        let name =
+            ChannelName::parse(&record.channel).map_err(|error| ImportError::Record(error.to_string()))?;
         let epoch = u64::from_str_radix(&record.epoch, 16).ok().filter(|epoch| *epoch > 0);
-        let epoch = epoch.ok_or_else(|| Fault::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
+        let epoch =
+            epoch.ok_or_else(|| ImportError::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
         let mut target = match tables.find(&name)? {
-            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => Target::of(stored, tables)?,
-            Some(_) => return Err(Fault::Record(format!("channel {name:?} is there already"))),
+            Some(stored) if stored.row.visible_epoch(self.totals.losses).get() == epoch => {
+                Target::of(stored, tables)?
+            }
+            Some(_) => return Err(ImportError::Record(format!("channel {name:?} is there already"))),
             None => self.create(tables, name, epoch)?,
         };
         self.live(tables, &mut target, &record)?;
@@ -189,8 +197,8 @@ impl Import {
         tables: &mut Tables<'_>,
         target: &mut Target,
         record: &ChannelRecord,
-    ) -> Result<(), Fault> {
-        let wrong = |error: &dyn std::fmt::Display| Fault::Record(error.to_string());
+    ) -> Result<(), ImportError> {
+        let wrong = |error: &dyn std::fmt::Display| ImportError::Record(error.to_string());
         if let Some(life) = &record.life {
             let life = Life::try_from((**life).clone()).map_err(|error| wrong(&error))?;
             target.bounds = Some(life.bounds);
@@ -205,13 +213,13 @@ impl Import {
     }
 
     /// Ends the current channel: its row takes the rest from its line, unless messages are missing.
-    fn leave(&mut self, tables: &mut Tables<'_>) -> Result<(), Fault> {
+    fn leave(&mut self, tables: &mut Tables<'_>) -> Result<(), ImportError> {
         let Some((mut target, record)) = self.current.take() else { return Ok(()) };
         if target.row.newest < record.newest {
             if record.oldest <= record.newest {
                 let (channel, there, newest) = (record.channel, target.row.newest, record.newest);
                 let what = format!("channel {channel:?} breaks off after message {there} of {newest}");
-                return Err(Fault::Record(what));
+                return Err(ImportError::Record(what));
             }
             target.row.newest = record.newest;
             target.row.newest_at = target.row.newest_at.max(Timestamp::from_micros(record.newest_at));
@@ -222,14 +230,15 @@ impl Import {
     }
 
     /// An event becomes the next message of its category.
-    fn event(&mut self, tables: &mut Tables<'_>, event: &EventRecord) -> Result<(), Fault> {
+    fn event(&mut self, tables: &mut Tables<'_>, event: &EventRecord) -> Result<(), ImportError> {
         self.leave(tables)?;
-        let name = ChannelName::parse(&event.category).map_err(|error| Fault::Record(error.to_string()))?;
+        let name =
+            ChannelName::parse(&event.category).map_err(|error| ImportError::Record(error.to_string()))?;
         let payload = Payload::json(event.data.get().as_bytes());
-        let payload = payload.map_err(|error| Fault::Record(error.to_string()))?;
+        let payload = payload.map_err(|error| ImportError::Record(error.to_string()))?;
         let mut target = match tables.find(&name)? {
             Some(stored) if stored.row.ended => {
-                return Err(Fault::Record(format!("channel {name:?} has ended")));
+                return Err(ImportError::Record(format!("channel {name:?} has ended")));
             }
             Some(stored) => Target::of(stored, tables)?,
             None => {

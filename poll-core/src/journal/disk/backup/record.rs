@@ -32,7 +32,7 @@ pub enum Record {
 pub struct ChannelRecord {
     /// Its name.
     pub channel: String,
-    /// Its life, as 16 hexadecimal digits.
+    /// Its epoch, as 16 hexadecimal digits.
     pub epoch: String,
     /// The number of its oldest message; the one after the newest where none is retained.
     pub oldest: u64,

@@ -19,23 +19,23 @@ impl Indexer {
     }
 
     /// While nothing can be written: opens the file again if it is closed, and tries what is pending.
-    pub(super) fn come_back(&mut self) {
+    pub(super) fn retry(&mut self) {
         let is_open = self.shared.database().database.is_some();
         if !is_open && let Err(fault) = self.reopen() {
-            return self.settle(Err(fault.clone()), fault);
+            return self.after_failure(Err(fault.clone()), fault);
         }
-        self.enter(Health::Ready);
+        self.set_health(Health::Ready);
         self.work(None, Vec::new());
     }
 
     /// The database failed. What was under way may have happened: opening the file again tells.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.shared.file.unreadable.blame(self.commit_state.current.as_ref(), error);
+        self.shared.file.unreadable.attribute(self.commit_state.current.as_ref(), error);
         let fault = fault::fault(error);
-        self.enter(Health::Away(fault.clone()));
+        self.set_health(Health::Away(fault.clone()));
         self.shared.put_database(None);
         let reopened = self.reopen();
-        self.settle(reopened, fault);
+        self.after_failure(reopened, fault);
     }
 
     /// Opens the file again, and finds out whether what was pending is in it.
@@ -45,20 +45,20 @@ impl Indexer {
         self.shared.set_totals(totals);
         self.shared.put_database(Some(database));
         if self.pending.as_ref().is_some_and(|sealed| sealed.segment <= totals.indexed) {
-            self.settled();
+            self.indexed();
         }
         Ok(())
     }
 
     /// What to do after the file failed and was opened again, or was not.
-    fn settle(&mut self, reopened: Result<(), Fault>, fault: Fault) {
+    fn after_failure(&mut self, reopened: Result<(), Fault>, fault: Fault) {
         let again = self.backoff.failed();
         match reopened {
-            Err(fault) => self.enter(Health::Away(fault)),
-            Ok(()) if fault.kind == FaultKind::Full => self.enter(Health::Refusing(fault)),
-            Ok(()) if again => self.enter(Health::Away(fault)),
+            Err(fault) => self.set_health(Health::Away(fault)),
+            Ok(()) if fault.kind == FaultKind::Full => self.set_health(Health::Refusing(fault)),
+            Ok(()) if again => self.set_health(Health::Away(fault)),
             Ok(()) => {
-                self.enter(Health::Ready);
+                self.set_health(Health::Ready);
                 if self.pending.is_some() {
                     self.work(None, Vec::new());
                 }

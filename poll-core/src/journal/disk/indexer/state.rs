@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::backoff::Backoff;
 use super::super::commit_state::CommitState;
 use super::super::index_queue::Sealed;
-use super::super::shared::{Place, Shared};
+use super::super::shared::{Component, Shared};
 use crate::journal::{Health, Reply};
 use crate::types::Timestamp;
 
@@ -19,15 +19,15 @@ pub(super) struct Indexer {
     pub(super) pending: Option<Sealed>,
     /// Requests for room that wait for what the log still holds to be indexed.
     pub(super) waiting: Vec<(Timestamp, Reply<bool>)>,
-    /// Those that wait for the segment.
-    pub(super) settled: Vec<Reply<()>>,
+    /// Answered once no segment is left to move.
+    pub(super) settling: Vec<Reply<()>>,
     pub(super) backoff: Backoff,
 }
 
 impl Indexer {
     /// Changes whether the database can be used, and with it the journal's health.
-    pub(super) fn enter(&mut self, health: Health) {
-        self.shared.enter(Place::Database, health.clone());
+    pub(super) fn set_health(&mut self, health: Health) {
+        self.shared.set_health(Component::Database, health.clone());
         self.health = health;
     }
 }

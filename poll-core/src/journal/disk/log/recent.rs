@@ -1,10 +1,10 @@
 //! What the log holds and the database does not have yet.
 //!
-//! Two generations: the active segment's publishes, and those of the segment that is being moved to the database. Messages
+//! Two memtables: one of the active segment, and one of the segment that is being moved to the database. Messages
 //! are shared with their channels' logs in memory. Of each channel only as many are held as retention allows by number, so
 //! what a busy channel outgrows never reaches the database.
 //!
-//! Readers look here first and at the database afterwards: a generation is dropped only once the database has it, so a
+//! Readers look here first and at the database afterwards: a memtable is dropped only once the database has it, so a
 //! message may be found twice, but is never missed.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -26,13 +26,13 @@ use crate::types::{
 /// All publishes that the database does not have yet.
 #[derive(Debug, Default)]
 pub(in super::super) struct Recent {
-    generations: Mutex<Generations>,
+    memtables: Mutex<Memtables>,
 }
 
 #[derive(Debug, Default)]
-struct Generations {
-    active: Generation,
-    sealed: Option<Arc<Generation>>,
+struct Memtables {
+    active: Memtable,
+    sealed: Option<Arc<Memtable>>,
     /// How many were indexed, and how many forks were made.
     indexed: u64,
     made: u64,
@@ -48,15 +48,15 @@ pub(in super::super) struct ForkQuestion {
     pub(in super::super) from: Option<ChannelName>,
 }
 
-/// The publishes of one segment.
+/// The publishes of one segment, by channel.
 #[derive(Debug, Default)]
-pub(in super::super) struct Generation {
+pub(in super::super) struct Memtable {
     /// In the order in which they came.
     parts: NameIndexMap<Part>,
     /// What its keys, and the channels that it begins, will weigh in the database.
     overhead: Overhead,
     /// What it holds of channels that nothing is evicted from, in bytes.
-    kept: u64,
+    unevictable: u64,
     forks: Forks,
 }
 
@@ -85,23 +85,23 @@ impl Recent {
         publishes: impl IntoIterator<Item = Publish<'a>>,
         retention: &Retention,
     ) {
-        let mut generations = self.lock();
+        let mut memtables = self.lock();
         for publish in publishes {
             if publish.removes() {
-                generations.first_forks.remove(publish.channel);
+                memtables.first_forks.remove(publish.channel);
             }
-            if let Some(source) = generations.active.forks.note(&publish) {
-                generations.first_forks.remove(source);
-                generations.made += 1;
+            if let Some(source) = memtables.active.forks.note(&publish) {
+                memtables.first_forks.remove(source);
+                memtables.made += 1;
             }
-            generations.active.add(publish, retention);
+            memtables.active.add(publish, retention);
         }
     }
 
     /// What its keys, and the channels that it begins, will weigh in the database.
     pub(in super::super) fn overhead(&self) -> Overhead {
-        let generations = self.lock();
-        let (mut sum, sealed) = (generations.active.overhead, generations.sealed.as_ref());
+        let memtables = self.lock();
+        let (mut sum, sealed) = (memtables.active.overhead, memtables.sealed.as_ref());
         if let Some(sealed) = sealed {
             sum.keys += sealed.overhead.keys;
             sum.channels += sealed.overhead.channels;
@@ -110,27 +110,27 @@ impl Recent {
     }
 
     /// What it holds of channels that nothing is evicted from, in bytes.
-    pub(in super::super) fn kept(&self) -> u64 {
-        let generations = self.lock();
-        generations.active.kept + generations.sealed.as_ref().map_or(0, |sealed| sealed.kept)
+    pub(in super::super) fn unevictable(&self) -> u64 {
+        let memtables = self.lock();
+        memtables.active.unevictable + memtables.sealed.as_ref().map_or(0, |sealed| sealed.unevictable)
     }
 
     /// Begins to ask for a channel's forks; `None` if the log made some and did not remove them again. If so, those count that
     /// the database has and the log did [not remove](Self::is_removed).
     pub(in super::super) fn ask_forks(&self, source: &ChannelName) -> Option<ForkQuestion> {
-        let generations = self.lock();
-        let (active, sealed) = (&generations.active.forks, generations.sealed.as_deref());
+        let memtables = self.lock();
+        let (active, sealed) = (&memtables.active.forks, memtables.sealed.as_deref());
         let any = active.any_made(source, None)
             || sealed.is_some_and(|sealed| sealed.forks.any_made(source, Some(active)));
-        let Generations { indexed, made, .. } = *generations;
-        (!any).then(|| ForkQuestion { indexed, made, from: generations.first_forks.get(source).cloned() })
+        let Memtables { indexed, made, .. } = *memtables;
+        (!any).then(|| ForkQuestion { indexed, made, from: memtables.first_forks.get(source).cloned() })
     }
 
     /// Whether the log removed a fork that the database has.
     pub(in super::super) fn is_removed(&self, source: &ChannelName, fork: &ChannelName) -> bool {
-        let generations = self.lock();
-        let sealed = generations.sealed.as_deref().and_then(|sealed| sealed.forks.get(source, fork));
-        generations.active.forks.get(source, fork).or(sealed) == Some(Forking::Removed)
+        let memtables = self.lock();
+        let sealed = memtables.sealed.as_deref().and_then(|sealed| sealed.forks.get(source, fork));
+        memtables.active.forks.get(source, fork).or(sealed) == Some(Forking::Removed)
     }
 
     /// The answer: the first fork that counts. Returns whether it holds: not if the database took over from the log meanwhile.
@@ -140,19 +140,19 @@ impl Recent {
         question: &ForkQuestion,
         first: Option<&ChannelName>,
     ) -> bool {
-        let mut generations = self.lock();
-        if generations.indexed != question.indexed {
+        let mut memtables = self.lock();
+        if memtables.indexed != question.indexed {
             return false;
         }
-        if let Some(first) = first.filter(|_| generations.made == question.made) {
-            generations.first_forks.insert(source.clone(), first.clone());
+        if let Some(first) = first.filter(|_| memtables.made == question.made) {
+            memtables.first_forks.insert(source.clone(), first.clone());
         }
         true
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
-        let generations = self.lock();
-        generations.active.is_empty() && generations.sealed.is_none()
+        let memtables = self.lock();
+        memtables.active.is_empty() && memtables.sealed.is_none()
     }
 
     pub(in super::super) fn has_active(&self) -> bool {
@@ -163,33 +163,33 @@ impl Recent {
         !self.look(channel, |_| ()).is_empty()
     }
 
-    /// Seals the active generation and begins another; `None` while an earlier one is not [indexed](Self::indexed) yet.
-    pub(in super::super) fn seal(&self) -> Option<Arc<Generation>> {
-        let mut generations = self.lock();
-        if generations.sealed.is_some() {
+    /// Seals the active memtable and begins another; `None` while an earlier one is not [indexed](Self::indexed) yet.
+    pub(in super::super) fn seal(&self) -> Option<Arc<Memtable>> {
+        let mut memtables = self.lock();
+        if memtables.sealed.is_some() {
             return None;
         }
-        let sealed = Arc::new(std::mem::take(&mut generations.active));
-        generations.sealed = Some(Arc::clone(&sealed));
+        let sealed = Arc::new(std::mem::take(&mut memtables.active));
+        memtables.sealed = Some(Arc::clone(&sealed));
         Some(sealed)
     }
 
-    /// The database has the sealed generation.
+    /// The database has the sealed memtable.
     pub(in super::super) fn indexed(&self) {
-        let mut generations = self.lock();
-        generations.indexed += 1;
-        let sealed = generations.sealed.take();
-        drop(generations);
+        let mut memtables = self.lock();
+        memtables.indexed += 1;
+        let sealed = memtables.sealed.take();
+        drop(memtables);
         drop(sealed);
     }
 
     /// The selected names, also of channels that are gone. As much work as a segment has channels.
     pub(in super::super) fn names(&self, selection: &Selection) -> NamePart<()> {
         let mut names = BTreeSet::new();
-        let generations = self.lock();
-        generations.active.select(selection, &mut names);
-        let sealed = generations.sealed.clone();
-        drop(generations);
+        let memtables = self.lock();
+        memtables.active.select(selection, &mut names);
+        let sealed = memtables.sealed.clone();
+        drop(memtables);
         if let Some(sealed) = sealed {
             sealed.select(selection, &mut names);
         }
@@ -199,18 +199,18 @@ impl Recent {
 
     /// Looks at the parts of a channel, the older one first.
     pub(in super::super) fn look<T>(&self, channel: &ChannelName, look: impl FnMut(&Part) -> T) -> Vec<T> {
-        let generations = self.lock();
-        let sealed = generations.sealed.as_ref().and_then(|sealed| sealed.parts.get(channel));
-        let active = generations.active.parts.get(channel);
+        let memtables = self.lock();
+        let sealed = memtables.sealed.as_ref().and_then(|sealed| sealed.parts.get(channel));
+        let active = memtables.active.parts.get(channel);
         sealed.into_iter().chain(active).map(look).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Generations> {
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Memtables> {
+        self.memtables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Generation {
+impl Memtable {
     /// Every channel's part, in no order.
     pub(in super::super) fn parts(&self) -> impl Iterator<Item = (&ChannelName, &Part)> {
         self.parts.iter()
@@ -240,7 +240,7 @@ impl Generation {
         self.parts.is_empty()
     }
 
-    /// Whether a publish comes next in its channel, as far as this generation knows.
+    /// Whether a publish comes next in its channel, as far as this memtable knows.
     pub(in super::super) fn is_next(&self, publish: Publish<'_>) -> bool {
         self.parts.get(publish.channel).is_none_or(|part| part.follows_with(&publish))
     }
@@ -267,7 +267,7 @@ impl Generation {
             }
         };
         if publish.retains == Retains::All {
-            self.kept += publish.messages.iter().map(|message| message.weight()).sum::<u64>();
+            self.unevictable += publish.messages.iter().map(|message| message.weight()).sum::<u64>();
         }
         self.overhead.keys += publish.key.map_or(0, |(key, _)| key_weight(key));
         part.add(publish);

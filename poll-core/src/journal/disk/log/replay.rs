@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::recent::Generation;
+use super::recent::Memtable;
 use super::segment::{self, Scan};
 use crate::environment::Location;
 use crate::types::Retention;
 
-/// Reads a segment. A new generation begins where records between two publishes of a channel are damaged, or the channel was
+/// Reads a segment. A new memtable begins where records between two publishes of a channel are damaged, or the channel was
 /// removed; there is at least one.
 ///
 /// # Errors
@@ -16,15 +16,15 @@ pub(in super::super) fn read(
     location: &dyn Location,
     number: u64,
     retention: &Retention,
-) -> io::Result<(Vec<Generation>, Scan)> {
-    let (mut before, mut generation) = (Vec::new(), Generation::default());
+) -> io::Result<(Vec<Memtable>, Scan)> {
+    let (mut memtables, mut memtable) = (Vec::new(), Memtable::default());
     let scan = segment::read(location, number, |record| {
         let publish = record.publish();
-        if !generation.is_next(publish) {
-            before.push(std::mem::take(&mut generation));
+        if !memtable.is_next(publish) {
+            memtables.push(std::mem::take(&mut memtable));
         }
-        generation.add(publish, retention);
+        memtable.add(publish, retention);
     })?;
-    before.push(generation);
-    Ok((before, scan))
+    memtables.push(memtable);
+    Ok((memtables, scan))
 }

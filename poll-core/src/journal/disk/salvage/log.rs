@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::survey::{Channel, Content, Notes, Survey};
 use crate::environment::Location;
 use crate::journal::disk::codec::{Row, Totals};
-use crate::journal::disk::log::recent::{Generation, Part};
+use crate::journal::disk::log::recent::{Memtable, Part};
 use crate::journal::disk::log::replay;
 use crate::journal::disk::shared::UNBOUNDED;
 use crate::types::{ChannelName, Ending, Message, Seq};
@@ -26,14 +26,14 @@ impl Survey {
         let mut names: BTreeMap<ChannelName, u64> = names.collect();
         let mut next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1).max(totals.next);
         for number in segments.into_iter().filter(|number| *number > totals.indexed) {
-            let (generations, scan) = match replay::read(location, number, &UNBOUNDED) {
+            let (memtables, scan) = match replay::read(location, number, &UNBOUNDED) {
                 Ok(read) => read,
                 Err(error) => {
                     notes.add(&format!("segment {number} of the log cannot be read: {error}"));
                     continue;
                 }
             };
-            for (name, part) in generations.iter().flat_map(Generation::parts) {
+            for (name, part) in memtables.iter().flat_map(Memtable::parts) {
                 if names.get(name).is_some_and(|id| self.is_over(*id, part)) {
                     names.remove(name).into_iter().for_each(|id| self.forget(id));
                 }
@@ -74,7 +74,7 @@ impl Channel {
     fn before(name: &ChannelName, part: &Part, totals: Totals) -> Self {
         let begun = Row::begin(name.clone(), part.epoch.get(), totals.losses);
         let row = Row { newest: part.after.get(), newest_at: part.newest_at, ..begun };
-        let epoch = row.life(totals.losses + u64::from(totals.relaxed));
+        let epoch = row.visible_epoch(totals.losses + u64::from(totals.relaxed));
         Self { epoch, logged: Some(part.epoch), ..Self::of(row) }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
 use crate::environment::{Environment, Location};
-use crate::journal::disk::codec::{self, Fault, Row, Totals};
+use crate::journal::disk::codec::{self, Row, RowError, Totals};
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
 use crate::life::{Life, Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, Message, Timestamp};
@@ -134,10 +134,10 @@ impl Survey {
         for (id, (row, is_certain)) in rows {
             let extent = extents.remove(&id).unwrap_or_default();
             let epoch = match losses.filter(|_| is_certain) {
-                Some(losses) => row.life(losses),
+                Some(losses) => row.visible_epoch(losses),
                 None => Epoch::new(environment.random().max(1)),
             };
-            let logged = totals.filter(|_| is_certain).map(|totals| row.life(totals.losses));
+            let logged = totals.filter(|_| is_certain).map(|totals| row.visible_epoch(totals.losses));
             let channel = Channel { epoch, extent, logged, ..Channel::of(row) }.corrected(&mut notes);
             survey.condition.messages += channel.extent.messages;
             survey.channels.insert(id, channel);
@@ -177,7 +177,7 @@ impl Survey {
             let whole = entry.value.first().is_some_and(|kind| *kind > 2) || entry.is_trusted;
             let content = match codec::decode_message(key.0, key.1, &entry.value) {
                 Ok(message) if whole => Some(Content::Message(message)),
-                Err(Fault::Lost) => Some(Content::Lost),
+                Err(RowError::Lost) => Some(Content::Lost),
                 _ => None,
             };
             Some((key, content))
@@ -240,7 +240,7 @@ impl Survey {
             Totals::decode(&row.value).ok().filter(|_| whole)
         });
         if totals.is_none() {
-            notes.add("the totals: all channels begin another life");
+            notes.add("the totals: all channels begin a new epoch");
         }
         totals
     }
@@ -289,7 +289,7 @@ impl Survey {
                 // Damaged, or a row of the previous commit.
                 Some(_) => {}
                 None if entry.is_trusted && extents.contains_key(&id) => {
-                    notes.add(&format!("channel {:?}: its row; it begins another life", name.as_str()));
+                    notes.add(&format!("channel {:?}: its row; it begins a new epoch", name.as_str()));
                     rows.insert(id, (Row::begin(name, 0, 0), false));
                     named.insert(id);
                 }

@@ -32,40 +32,40 @@ impl Writer {
     }
 
     /// A batch could not be written.
-    pub(super) fn in_doubt(&mut self, entries: Arc<Vec<PendingAppend>>, error: &io::Error) {
+    pub(super) fn append_failed(&mut self, entries: Arc<Vec<PendingAppend>>, error: &io::Error) {
         let fault = fault::fault(&fault::io_error(io::Error::new(error.kind(), error.to_string())));
-        self.enter(Health::Refusing(fault.clone()));
+        self.set_health(Health::Refusing(fault.clone()));
         let restored = self.segment.as_mut().map_or(Ok(()), Segment::restore);
-        let settled = restored.is_ok();
+        let is_restored = restored.is_ok();
         self.doubt = Some(Doubt { entries, fault: fault.clone() });
-        if settled {
-            self.settle();
+        if is_restored {
+            self.fail_doubtful();
         } else {
-            self.shared.in_flight.tell(&fault.why);
+            self.shared.in_flight.mark_doubtful(&fault.why);
             self.refuse(Vec::new(), &fault.error());
         }
         self.failed_closing += u32::from(self.shared.writes.is_closed());
         let again = self.backoff.failed();
-        if settled && !again && fault.kind != FaultKind::Full {
-            self.enter(Health::Ready);
+        if is_restored && !again && fault.kind != FaultKind::Full {
+            self.set_health(Health::Ready);
         }
     }
 
     /// While nothing can be written: tries whether that is over.
-    pub(super) fn come_back(&mut self) {
+    pub(super) fn retry(&mut self) {
         let location = self.shared.location.clone();
         if self.doubt.is_some() {
             let restored = self.segment.as_mut().map_or(Ok(()), |segment| segment.reopen(&*location));
             if restored.is_err() {
                 return;
             }
-            self.settle();
+            self.fail_doubtful();
         }
-        self.enter(self.obstacle(&[]).map_or(Health::Ready, Health::Refusing));
+        self.set_health(self.obstacle(&[]).map_or(Health::Ready, Health::Refusing));
     }
 
     /// The batch in doubt is not in the file: it has failed.
-    fn settle(&mut self) {
+    fn fail_doubtful(&mut self) {
         let Some(Doubt { entries, fault }) = self.doubt.take() else { return };
         let entries = self.shared.in_flight.end(entries);
         self.refuse(entries, &fault.error());

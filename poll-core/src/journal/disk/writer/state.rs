@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::backoff::Backoff;
 use super::super::log::segment::Segment;
-use super::super::shared::{Place, Shared};
+use super::super::shared::{Component, Shared};
 use super::super::write_queue::PendingAppend;
 use super::unfollowed::Unfollowed;
 use crate::journal::{Fault, Health};
@@ -51,8 +51,8 @@ impl Writer {
     }
 
     /// Changes whether the log can be written, and with it the journal's health.
-    pub(super) fn enter(&mut self, health: Health) {
-        self.shared.enter(Place::Log, health.clone());
+    pub(super) fn set_health(&mut self, health: Health) {
+        self.shared.set_health(Component::Log, health.clone());
         self.health = health;
     }
 }
