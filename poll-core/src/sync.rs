@@ -4,9 +4,13 @@
 //! same: every critical section here leaves its data whole before it can panic.
 
 #[cfg(loom)]
-use loom::sync::{Mutex as Inner, MutexGuard as Guard};
+use loom::sync::Mutex as Inner;
+#[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard;
 #[cfg(not(loom))]
-use std::sync::{Mutex as Inner, MutexGuard as Guard};
+use std::sync::Mutex as Inner;
+#[cfg(not(loom))]
+pub(crate) use std::sync::MutexGuard;
 
 /// A mutex without poisoning.
 #[derive(Debug, Default)]
@@ -17,7 +21,7 @@ impl<T> Mutex<T> {
         Self(Inner::new(value))
     }
 
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

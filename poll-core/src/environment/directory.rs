@@ -7,12 +7,12 @@
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use super::location::Location;
+use crate::sync::Mutex;
 
 /// The file's name within its directory.
 const FILE: &str = "poll.redb";
@@ -61,13 +61,9 @@ impl Directory {
         self.path.join(format!("{SEGMENT}{number:016x}"))
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Checks that a file is the one that was opened, and has not been truncated to nothing.
     fn recognise(&self, found: &Metadata) -> io::Result<()> {
-        let same = self.held().identity.is_none_or(|identity| identity == Identity::of(found));
+        let same = self.held.lock().identity.is_none_or(|identity| identity == Identity::of(found));
         if !same {
             return Err(gone("another file has its name"));
         }
@@ -99,7 +95,7 @@ impl Location for Directory {
         let file = options.open(&self.file)?;
         // The file's name has to survive a power cut just as its content does.
         sync_directory(&self.path)?;
-        *self.held() = Held { lock, identity: Some(Identity::of(&file.metadata()?)) };
+        *self.held.lock() = Held { lock, identity: Some(Identity::of(&file.metadata()?)) };
         storage(file)
     }
 
@@ -114,7 +110,7 @@ impl Location for Directory {
     }
 
     fn release(&self) {
-        *self.held() = Held::default();
+        *self.held.lock() = Held::default();
     }
 
     fn free(&self) -> Option<u64> {

@@ -1,11 +1,11 @@
 //! Damage found since the file was opened: each row is counted once, however often it is read.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::journal::Damage;
+use crate::sync::Mutex;
 
 /// How many ranges are remembered at most; damage beyond them is reported to readers, but not counted.
 const REMEMBERED: usize = 65_536;
@@ -41,7 +41,7 @@ impl Default for Damages {
 impl Damages {
     /// Records that the rows from `first` to `last` are damaged; `what` describes it for the operator if some are new.
     pub(super) fn note(&self, kind: Kind, id: u64, (first, last): (u64, u64), what: impl FnOnce() -> String) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.len() >= REMEMBERED {
             return;
         }
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(rows(&damages), 2);
         note(10, 12);
         note(7, 9);
-        assert_eq!((rows(&damages), damages.known.lock().unwrap().len()), (8, 1));
+        assert_eq!((rows(&damages), damages.known.lock().len()), (8, 1));
         note(1, 20);
         assert_eq!(rows(&damages), 20);
         note(3, 4);

@@ -1,6 +1,6 @@
 //! What waits for the indexer: a sealed segment, and what retention and readers ask for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redb::Error;
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::log::recent::Memtable;
 use crate::journal::Reply;
+use crate::sync::Mutex;
 use crate::types::{JournalError, Timestamp};
 
 /// A segment of the log that is complete.
@@ -80,7 +81,7 @@ impl IndexQueue {
 
     /// Asks for room; returns the reply if the indexer has ended.
     pub(super) fn room(&self, now: Timestamp, reply: Reply<bool>) -> Option<Reply<bool>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             return Some(reply);
         }
@@ -96,7 +97,7 @@ impl IndexQueue {
 
     /// Nothing more comes.
     pub(super) fn close(&self, closing: Closing) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             drop(state);
             closing.replies.into_iter().for_each(|reply| reply(closing.written.clone()));
@@ -108,14 +109,14 @@ impl IndexQueue {
     }
 
     fn change(&self, change: impl FnOnce(&mut IndexWork)) {
-        change(self.lock().work.get_or_insert_default());
+        change(self.state.lock().work.get_or_insert_default());
         self.notify.notify_one();
     }
 
     /// Waits for work.
     pub(super) async fn next(&self) -> IndexWork {
         loop {
-            if let Some(work) = self.lock().work.take() {
+            if let Some(work) = self.state.lock().work.take() {
                 return work;
             }
             self.notify.notified().await;
@@ -130,12 +131,8 @@ impl IndexQueue {
 
     /// Takes whatever there is, and nothing more later.
     pub(super) fn end(&self) -> IndexWork {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.ended = true;
         state.work.take().unwrap_or_default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

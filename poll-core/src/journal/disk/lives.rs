@@ -4,7 +4,6 @@
 //! each), then a checksum. What cannot be read counts as damage of its channel.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use super::sweeper::Sweeper;
 use super::tables::Tables;
 use super::weight::{self, SUM, Weight};
 use crate::life::{Bounds, Life, Phase, Producer, ProducerId};
+use crate::sync::Mutex;
 use crate::types::{ChannelName, Timestamp};
 
 /// The tables' parts in checksums, beside those of `codec`.
@@ -139,7 +139,7 @@ pub(super) fn lapsed(
     const VISITS: usize = 1_024;
     /// The pause after the last of them.
     const PAUSE: Duration = Duration::from_secs(1);
-    let mut sweeper = sweeper.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sweeper = sweeper.lock();
     if sweeper.pauses(now, PAUSE) {
         return Ok(Vec::new());
     }

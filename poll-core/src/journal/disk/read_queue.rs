@@ -1,11 +1,11 @@
 //! What waits to be read from the file.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::fault::unavailable;
+use crate::sync::Mutex;
 use crate::types::JournalError;
 
 /// A read, which answers by itself. Called with an error, it answers with that instead.
@@ -27,7 +27,7 @@ struct State {
 
 impl ReadQueue {
     pub(super) fn push(&self, read: Read) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             drop(state);
             return read(Err(unavailable("it is closed")));
@@ -39,7 +39,7 @@ impl ReadQueue {
 
     /// Accepts nothing more, and fails what is still waiting.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         let left = std::mem::take(&mut state.reads);
         drop(state);
@@ -53,7 +53,7 @@ impl ReadQueue {
             // Made before the look, it hears of whatever happens after it.
             let notified = self.notify.notified();
             {
-                let mut state = self.lock();
+                let mut state = self.state.lock();
                 let next = state.reads.pop_front();
                 if next.is_some() || state.closed {
                     return next;
@@ -61,9 +61,5 @@ impl ReadQueue {
             }
             notified.await;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

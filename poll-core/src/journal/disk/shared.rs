@@ -1,7 +1,7 @@
 //! What the writer, the readers and the owners of a journal share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use redb::{Database, Error};
@@ -20,6 +20,7 @@ use super::synced_file::FileState;
 use super::write_queue::WriteQueue;
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind, Health, Host};
+use crate::sync::Mutex;
 use crate::types::{ChannelName, JournalError, Retention};
 
 pub(super) struct Shared {
@@ -121,7 +122,7 @@ impl Shared {
 
     /// What is kept besides messages, in the database and in the log.
     pub(super) fn overhead(&self) -> Overhead {
-        let mut overhead = self.totals().overhead.unwrap_or_default();
+        let mut overhead = self.totals.lock().overhead.unwrap_or_default();
         let recent = self.recent.overhead();
         overhead.keys += recent.keys;
         overhead.channels += recent.channels;
@@ -130,16 +131,12 @@ impl Shared {
 
     /// The weight of messages that are never evicted, in the database and in the log.
     pub(super) fn unevictable(&self) -> u64 {
-        self.totals().unevictable.saturating_add(self.recent.unevictable())
+        self.totals.lock().unevictable.saturating_add(self.recent.unevictable())
     }
 
     /// A commit was made, or the file was opened.
     pub(super) fn set_totals(&self, totals: Totals) {
-        *self.totals() = totals;
-    }
-
-    fn totals(&self) -> MutexGuard<'_, Totals> {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.totals.lock() = totals;
     }
 
     /// The bounds in force; none before there is a store.
@@ -148,7 +145,7 @@ impl Shared {
     }
 
     pub(super) fn health_of(&self, component: Component) -> Health {
-        let healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let healths = self.healths.lock();
         match component {
             Component::Log => healths.log.clone(),
             Component::Database => healths.database.clone(),
@@ -157,7 +154,7 @@ impl Shared {
 
     /// Changes what one part of the journal can do. The journal as a whole can do what both can.
     pub(super) fn set_health(&self, component: Component, health: Health) {
-        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut healths = self.healths.lock();
         match component {
             Component::Log => healths.log = health,
             Component::Database => healths.database = health,
@@ -254,7 +251,7 @@ impl Shared {
     pub(super) fn unstalled(&self) {
         let is_stalled =
             |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
-        if is_stalled(&self.healths.lock().unwrap_or_else(PoisonError::into_inner).log) {
+        if is_stalled(&self.healths.lock().log) {
             self.set_health(Component::Log, Health::Ready);
         }
     }

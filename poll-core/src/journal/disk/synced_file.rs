@@ -7,12 +7,13 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
 use super::unreadable::Unreadable;
+use crate::sync::Mutex;
 
 /// What is known of the file for as long as the process runs, however often it is opened.
 #[derive(Default)]
@@ -50,11 +51,11 @@ impl SyncedFile {
     }
 
     fn take_unsynced(&self) -> Vec<(u64, usize)> {
-        std::mem::take(&mut *self.state.unsynced.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.state.unsynced.lock())
     }
 
     fn remember(&self, ranges: impl IntoIterator<Item = (u64, usize)>) {
-        self.state.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(ranges);
+        self.state.unsynced.lock().extend(ranges);
     }
 
     /// Writes what may not have reached the disk once more: before anything is read, but after the file was locked, because

@@ -5,10 +5,12 @@
 //! database is: as long as it fails, that channel counts as damaged, and no other is affected.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use crate::types::{ChannelName, NameMap};
 use redb::{Error, StorageBackend};
+
+use crate::sync::Mutex;
+use crate::types::{ChannelName, NameMap};
 
 /// How many channels are remembered; a disk with more unreadable ones is bad as a whole.
 const REMEMBERED: usize = 1_024;
@@ -30,20 +32,20 @@ pub(super) struct Unreadable {
 impl Unreadable {
     /// The file was opened.
     pub(super) fn opened(&self, storage: &Arc<dyn StorageBackend>) {
-        *lock(&self.storage) = Some(Arc::downgrade(storage));
-        *lock(&self.failed) = None;
+        *self.storage.lock() = Some(Arc::downgrade(storage));
+        *self.failed.lock() = None;
     }
 
     /// This region could not be read.
     pub(super) fn failed(&self, offset: u64, len: usize) {
-        *lock(&self.failed) = Some((offset, len));
+        *self.failed.lock() = Some((offset, len));
     }
 
     /// Assigns the failed region to the channel whose read failed first. Other channels may see errors that follow from it.
     pub(super) fn attribute(&self, channel: Option<&ChannelName>, error: &Error) {
         let (Some(channel), Error::Io(_)) = (channel, error) else { return };
-        let Some(region) = lock(&self.failed).take() else { return };
-        let mut channels = lock(&self.channels);
+        let Some(region) = self.failed.lock().take() else { return };
+        let mut channels = self.channels.lock();
         if channels.len() < REMEMBERED {
             channels.insert(channel.clone(), region);
             self.count.store(channels.len(), Ordering::Relaxed);
@@ -52,7 +54,7 @@ impl Unreadable {
 
     /// Whether a channel was found unreadable.
     pub(super) fn has(&self, channel: &ChannelName) -> bool {
-        self.count.load(Ordering::Relaxed) > 0 && lock(&self.channels).contains_key(channel)
+        self.count.load(Ordering::Relaxed) > 0 && self.channels.lock().contains_key(channel)
     }
 
     /// Tries its region again.
@@ -60,19 +62,15 @@ impl Unreadable {
         if !self.has(channel) {
             return Ok(());
         }
-        let region = lock(&self.channels).get(channel).copied();
-        let storage = lock(&self.storage).as_ref().and_then(Weak::upgrade);
+        let region = self.channels.lock().get(channel).copied();
+        let storage = self.storage.lock().as_ref().and_then(Weak::upgrade);
         let (Some((offset, len)), Some(storage)) = (region, storage) else { return Ok(()) };
         if let Err(error) = storage.read(offset, &mut vec![0; len]) {
             return Err(Error::Corrupted(format!("{len} bytes at {offset} cannot be read: {error}")));
         }
-        let mut channels = lock(&self.channels);
+        let mut channels = self.channels.lock();
         channels.remove(channel);
         self.count.store(channels.len(), Ordering::Relaxed);
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

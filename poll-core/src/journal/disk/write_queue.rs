@@ -1,7 +1,6 @@
 //! What waits for the writer: publishes of all channels in the order in which they came, and commands.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -9,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::options::Durability;
 use crate::journal::{Append, Minted, Reply, WriteBehind};
+use crate::sync::{Mutex, MutexGuard};
 use crate::types::JournalError;
 
 /// The limit on one commit. Larger ones gain nothing, and make the first publisher wait.
@@ -132,19 +132,19 @@ struct State {
 impl WriteQueue {
     /// Reserves room for a publish of this size, if it fits within `max` bytes. The queue is locked until the room is used.
     pub(super) fn reserve(&self, bytes: u64, max: u64) -> Option<Reservation<'_>> {
-        let state = self.lock();
+        let state = self.state.lock();
         let is_full = state.closed || (state.bytes + bytes > max && !state.entries.is_empty());
         (!is_full).then_some(Reservation { queue: self, state })
     }
 
     /// The payload that waits.
     pub(super) fn bytes(&self) -> u64 {
-        self.lock().bytes
+        self.state.lock().bytes
     }
 
     /// Returns publishes that could not be committed yet to the front.
     pub(super) fn put_back(&self, entries: Vec<PendingAppend>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for entry in entries.into_iter().rev() {
             state.bytes += entry.bytes;
             state.entries.push_front(entry);
@@ -153,7 +153,7 @@ impl WriteQueue {
 
     /// Sends a command; returns it if the writer has ended.
     pub(super) fn send(&self, command: Command) -> Result<(), Command> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             return Err(command);
         }
@@ -168,12 +168,12 @@ impl WriteQueue {
 
     /// Accepts no more publishes.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.notify.notify_one();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     pub(super) async fn closed(&self) {
@@ -184,12 +184,12 @@ impl WriteQueue {
 
     /// Keeps the replies of those who wait for the end.
     pub(super) fn keep_closing(&self, replies: Vec<Reply<()>>) {
-        self.lock().closing.extend(replies);
+        self.state.lock().closing.extend(replies);
     }
 
     /// Accepts nothing more, and returns the remaining work.
     pub(super) fn end(&self) -> Work {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         (state.closed, state.ended) = (true, true);
         let entries = std::mem::take(&mut state.entries).into();
         let mut commands = std::mem::take(&mut state.commands);
@@ -215,7 +215,7 @@ impl WriteQueue {
 
     /// The next batch if there is one to commit or a command to run; else when to look again.
     fn next_batch(&self) -> Result<Work, Option<Instant>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let is_over = |due| due <= Instant::now();
         let due = state.is_full() || (!state.entries.is_empty() && state.due.is_none_or(is_over));
         if !due && !state.is_pressing() {
@@ -235,34 +235,30 @@ impl WriteQueue {
         });
         // If the time is up, there is simply nothing to do.
         drop(waited.await);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let entries = if state.holds_waiting() { state.drain() } else { Vec::new() };
         let commands = std::mem::take(&mut state.commands);
         Work { entries, commands, closed: state.closed }
     }
 
     fn has_commands_or_waiting(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.is_pressing() || state.holds_waiting()
     }
 
     /// Takes all publishes.
     pub(super) fn drain(&self) -> Vec<PendingAppend> {
-        self.lock().drain()
+        self.state.lock().drain()
     }
 
     /// Takes all publishes whose publishers wait.
     pub(super) fn drain_waiting(&self) -> Vec<PendingAppend> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.holds_waiting() { state.drain() } else { Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().entries.is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().entries.is_empty()
     }
 }
 

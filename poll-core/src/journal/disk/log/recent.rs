@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::{Bound, RangeBounds as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::forks::{Forking, Forks};
 use super::life::PartLife;
@@ -18,6 +18,7 @@ use crate::journal::KeptKey;
 use crate::journal::disk::codec::Overhead;
 use crate::journal::disk::weight::{channel_weight, key_weight};
 use crate::life::{Change, Content};
+use crate::sync::Mutex;
 use crate::types::{
     ChannelName, Ending, Epoch, Message, More, NameIndexMap, NameMap, NamePart, Retention, Selection, Seq,
     SeqRange, Timestamp,
@@ -85,7 +86,7 @@ impl Recent {
         publishes: impl IntoIterator<Item = Publish<'a>>,
         retention: &Retention,
     ) {
-        let mut memtables = self.lock();
+        let mut memtables = self.memtables.lock();
         for publish in publishes {
             if publish.removes() {
                 memtables.first_forks.remove(publish.channel);
@@ -100,7 +101,7 @@ impl Recent {
 
     /// What its keys, and the channels that it begins, will weigh in the database.
     pub(in super::super) fn overhead(&self) -> Overhead {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         let (mut sum, sealed) = (memtables.active.overhead, memtables.sealed.as_ref());
         if let Some(sealed) = sealed {
             sum.keys += sealed.overhead.keys;
@@ -111,14 +112,14 @@ impl Recent {
 
     /// What it holds of channels that nothing is evicted from, in bytes.
     pub(in super::super) fn unevictable(&self) -> u64 {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         memtables.active.unevictable + memtables.sealed.as_ref().map_or(0, |sealed| sealed.unevictable)
     }
 
     /// Begins to ask for a channel's forks; `None` if the log made some and did not remove them again. If so, those count that
     /// the database has and the log did [not remove](Self::is_removed).
     pub(in super::super) fn ask_forks(&self, source: &ChannelName) -> Option<ForkQuestion> {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         let (active, sealed) = (&memtables.active.forks, memtables.sealed.as_deref());
         let any = active.any_made(source, None)
             || sealed.is_some_and(|sealed| sealed.forks.any_made(source, Some(active)));
@@ -128,7 +129,7 @@ impl Recent {
 
     /// Whether the log removed a fork that the database has.
     pub(in super::super) fn is_removed(&self, source: &ChannelName, fork: &ChannelName) -> bool {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         let sealed = memtables.sealed.as_deref().and_then(|sealed| sealed.forks.get(source, fork));
         memtables.active.forks.get(source, fork).or(sealed) == Some(Forking::Removed)
     }
@@ -140,7 +141,7 @@ impl Recent {
         question: &ForkQuestion,
         first: Option<&ChannelName>,
     ) -> bool {
-        let mut memtables = self.lock();
+        let mut memtables = self.memtables.lock();
         if memtables.indexed != question.indexed {
             return false;
         }
@@ -151,12 +152,12 @@ impl Recent {
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         memtables.active.is_empty() && memtables.sealed.is_none()
     }
 
     pub(in super::super) fn has_active(&self) -> bool {
-        !self.lock().active.is_empty()
+        !self.memtables.lock().active.is_empty()
     }
 
     pub(in super::super) fn has(&self, channel: &ChannelName) -> bool {
@@ -165,7 +166,7 @@ impl Recent {
 
     /// Seals the active memtable and begins another; `None` while an earlier one is not [indexed](Self::indexed) yet.
     pub(in super::super) fn seal(&self) -> Option<Arc<Memtable>> {
-        let mut memtables = self.lock();
+        let mut memtables = self.memtables.lock();
         if memtables.sealed.is_some() {
             return None;
         }
@@ -176,7 +177,7 @@ impl Recent {
 
     /// The database has the sealed memtable.
     pub(in super::super) fn indexed(&self) {
-        let mut memtables = self.lock();
+        let mut memtables = self.memtables.lock();
         memtables.indexed += 1;
         let sealed = memtables.sealed.take();
         drop(memtables);
@@ -186,7 +187,7 @@ impl Recent {
     /// The selected names, also of channels that are gone. As much work as a segment has channels.
     pub(in super::super) fn names(&self, selection: &Selection) -> NamePart<()> {
         let mut names = BTreeSet::new();
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         memtables.active.select(selection, &mut names);
         let sealed = memtables.sealed.clone();
         drop(memtables);
@@ -199,14 +200,10 @@ impl Recent {
 
     /// Looks at the parts of a channel, the older one first.
     pub(in super::super) fn look<T>(&self, channel: &ChannelName, look: impl FnMut(&Part) -> T) -> Vec<T> {
-        let memtables = self.lock();
+        let memtables = self.memtables.lock();
         let sealed = memtables.sealed.as_ref().and_then(|sealed| sealed.parts.get(channel));
         let active = memtables.active.parts.get(channel);
         sealed.into_iter().chain(active).map(look).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Memtables> {
-        self.memtables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
