@@ -302,9 +302,7 @@ impl SoleArchive for DiskJournal {
     }
 
     fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
-        if let Some(reply) = self.0.0.indexing.room(now, reply) {
-            reply(Err(unavailable("it is closed")));
-        }
+        self.0.0.indexing.make_room(now, reply);
     }
 }
 

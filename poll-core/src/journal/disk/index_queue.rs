@@ -7,6 +7,7 @@ use redb::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::fault::unavailable;
 use super::log::recent::Memtable;
 use crate::journal::Reply;
 use crate::sync::Mutex;
@@ -67,50 +68,48 @@ struct State {
 impl IndexQueue {
     /// A segment is complete. There is at most one at a time.
     pub(super) fn seal(&self, sealed: Sealed) {
-        self.change(|work| work.sealed = Some(sealed));
+        self.add(sealed, |work, sealed| work.sealed = Some(sealed));
     }
 
     /// Answers once no segment is left to move.
     pub(super) fn settle(&self, reply: Reply<()>) {
-        self.change(|work| work.settling.push(reply));
+        if let Some(reply) = self.add(reply, |work, reply| work.settling.push(reply)) {
+            reply(Err(unavailable("it is closed")));
+        }
     }
 
     pub(super) fn sweep(&self, now: Timestamp) {
-        self.change(|work| work.sweep = work.sweep.max(Some(now)));
+        self.add(now, |work, now| work.sweep = work.sweep.max(Some(now)));
     }
 
-    /// Asks for room; returns the reply if the indexer has ended.
-    pub(super) fn room(&self, now: Timestamp, reply: Reply<bool>) -> Option<Reply<bool>> {
-        let mut state = self.state.lock();
-        if state.ended {
-            return Some(reply);
+    /// Asks for room for another channel.
+    pub(super) fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
+        if let Some((_, reply)) = self.add((now, reply), |work, request| work.room.push(request)) {
+            reply(Err(unavailable("it is closed")));
         }
-        state.work.get_or_insert_default().room.push((now, reply));
-        drop(state);
-        self.notify.notify_one();
-        None
     }
 
     pub(super) fn read_failed(&self, generation: u64, error: Error) {
-        self.change(|work| work.failed_read = Some((generation, error)));
+        self.add((generation, error), |work, failed| work.failed_read = Some(failed));
     }
 
     /// Nothing more comes.
     pub(super) fn close(&self, closing: Closing) {
-        let mut state = self.state.lock();
-        if state.ended {
-            drop(state);
+        if let Some(closing) = self.add(closing, |work, closing| work.closing = Some(closing)) {
             closing.replies.into_iter().for_each(|reply| reply(closing.written.clone()));
-            return;
         }
-        state.work.get_or_insert_default().closing = Some(closing);
-        drop(state);
-        self.notify.notify_one();
     }
 
-    fn change(&self, change: impl FnOnce(&mut IndexWork)) {
-        change(self.state.lock().work.get_or_insert_default());
+    /// Adds to what there is to do; returns what it was given if the indexer has ended.
+    fn add<T>(&self, what: T, add: impl FnOnce(&mut IndexWork, T)) -> Option<T> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Some(what);
+        }
+        add(state.work.get_or_insert_default(), what);
+        drop(state);
         self.notify.notify_one();
+        None
     }
 
     /// Waits for work.
@@ -134,5 +133,19 @@ impl IndexQueue {
         let mut state = self.state.lock();
         state.ended = true;
         state.work.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_after_the_end_is_refused_and_does_not_wait_forever() {
+        let queue = IndexQueue::default();
+        drop(queue.end());
+        let (sender, answer) = std::sync::mpsc::channel();
+        queue.settle(Box::new(move |settled| sender.send(settled).unwrap()));
+        assert_eq!(answer.try_recv().unwrap(), Err(unavailable("it is closed")));
     }
 }
