@@ -182,18 +182,10 @@ impl Journal for DiskJournal {
         if let Err(error) = shared.health.borrow().check_writable() {
             return Taken::Refused(append, error);
         }
-        if append.key().is_some() && !shared.overhead().takes_keys(shared.max_bytes()) {
-            // Those whose window is over can only be deleted from the database.
+        if let Some(why) = shared.full_for(&append) {
+            // What the log holds may be counted although it is deleted, and is only deleted from the database.
             drop(shared.writes.send(Command::Seal(None)));
-            let why = "a quarter of the retained bytes is idempotency keys".to_owned();
-            return Taken::Refused(append, JournalError::Full(why));
-        }
-        let keeps = append.bounds().is_some_and(|bounds| bounds.keep_everything());
-        if keeps && append.weight() > 0 && shared.unevictable() + append.weight() > shared.max_bytes() {
-            // What was deleted meanwhile may be counted still, until the database hears of it.
-            drop(shared.writes.send(Command::Seal(None)));
-            let why = "channels without retention fill what may be retained".to_owned();
-            return Taken::Refused(append, JournalError::Full(why));
+            return Taken::Refused(append, JournalError::Full(why.to_owned()));
         }
         let (bytes, durability) = (append.weight(), shared.options.durability);
         let Some(room) = shared.writes.reserve(bytes, shared.options.queue_bytes) else {

@@ -41,7 +41,7 @@ impl RowError {
 /// All counters in one row, so opening the file counts nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
-    /// The number of the commit; shows whether one that reported failure happened.
+    /// The number of the commit.
     pub(super) batch: u64,
     /// The number that the next channel gets.
     pub(super) next: u64,
@@ -85,6 +85,11 @@ impl Overhead {
 
     pub(super) fn sum(self) -> u64 {
         self.keys.saturating_add(self.channels)
+    }
+
+    /// With the keys and channels of another; pages are not added.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { keys: self.keys + other.keys, channels: self.channels + other.channels, ..self }
     }
 }
 

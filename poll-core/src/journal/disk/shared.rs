@@ -1,6 +1,6 @@
-//! What the writer, the readers and the owners of a journal share.
+//! What the threads and the owners of a journal share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::write_queue::WriteQueue;
 use crate::environment::{Environment, Location};
-use crate::journal::{Fault, FaultKind, Health, Host};
+use crate::journal::{Append, Fault, FaultKind, Health, Host};
 use crate::sync::Mutex;
 use crate::types::{ChannelName, JournalError, Retention};
 
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) in_flight: InFlight,
     /// Locked for reading while a channel is loaded, for writing while one is forgotten.
     pub(super) forget_lock: RwLock<()>,
-    /// What the two threads say, and what follows from both.
+    /// What the log and the database can do, and below what the journal as a whole can.
     healths: Mutex<Healths>,
     pub(super) health: watch::Sender<Health>,
     /// How opening ended, once it has.
@@ -49,10 +49,8 @@ pub(super) struct Shared {
     pub(super) lapses: Mutex<Sweeper>,
     pub(super) file: Arc<FileState>,
     pub(super) damages: Damages,
-    commits: AtomicU64,
-    publishes: AtomicU64,
-    /// In microseconds.
-    commit_time: AtomicU64,
+    /// What was done so far; the queue's bytes are not kept here.
+    figures: Mutex<Figures>,
     /// What the log holds and the database does not have yet.
     pub(super) recent: Recent,
     pub(super) indexing: IndexQueue,
@@ -110,9 +108,7 @@ impl Shared {
             lapses: Mutex::default(),
             file: Arc::default(),
             damages: Damages::default(),
-            commits: AtomicU64::new(0),
-            publishes: AtomicU64::new(0),
-            commit_time: AtomicU64::new(0),
+            figures: Mutex::default(),
             recent: Recent::default(),
             indexing: IndexQueue::default(),
             indexed: Notify::new(),
@@ -122,16 +118,25 @@ impl Shared {
 
     /// What is kept besides messages, in the database and in the log.
     pub(super) fn overhead(&self) -> Overhead {
-        let mut overhead = self.totals.lock().overhead.unwrap_or_default();
-        let recent = self.recent.overhead();
-        overhead.keys += recent.keys;
-        overhead.channels += recent.channels;
-        overhead
+        self.totals.lock().overhead.unwrap_or_default().plus(self.recent.overhead())
     }
 
     /// The weight of messages that are never evicted, in the database and in the log.
     pub(super) fn unevictable(&self) -> u64 {
         self.totals.lock().unevictable.saturating_add(self.recent.unevictable())
+    }
+
+    /// Why there is no room for a publish; `None` if there is.
+    pub(super) fn full_for(&self, append: &Append) -> Option<&'static str> {
+        if append.key().is_some() && !self.overhead().takes_keys(self.max_bytes()) {
+            return Some("a quarter of the retained bytes is idempotency keys");
+        }
+        let is_evicted = !append.bounds().is_some_and(|bounds| bounds.keep_everything());
+        let weight = append.weight();
+        if is_evicted || weight == 0 || self.unevictable() + weight <= self.max_bytes() {
+            return None;
+        }
+        Some("channels without retention fill what may be retained")
     }
 
     /// A commit was made, or the file was opened.
@@ -207,19 +212,14 @@ impl Shared {
 
     /// The log took a batch of so many publishes, in this time.
     pub(super) fn committed(&self, publishes: usize, time: Duration) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.publishes.fetch_add(publishes as u64, Ordering::Relaxed);
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.commit_time.fetch_add(micros, Ordering::Relaxed);
+        let mut figures = self.figures.lock();
+        figures.commits += 1;
+        figures.publishes += publishes as u64;
+        figures.commit_time += time;
     }
 
     pub(super) fn figures(&self) -> Figures {
-        Figures {
-            commits: self.commits.load(Ordering::Relaxed),
-            publishes: self.publishes.load(Ordering::Relaxed),
-            commit_time: Duration::from_micros(self.commit_time.load(Ordering::Relaxed)),
-            queued_bytes: self.writes.bytes(),
-        }
+        Figures { queued_bytes: self.writes.bytes(), ..*self.figures.lock() }
     }
 
     /// A read of the database of this generation failed: the health changes, and the indexer is notified. An error of an
@@ -249,9 +249,7 @@ impl Shared {
 
     /// A commit has ended, however long it took.
     pub(super) fn unstalled(&self) {
-        let is_stalled =
-            |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
-        if is_stalled(&self.healths.lock().log) {
+        if self.health_of(Component::Log).fault().is_some_and(|fault| fault.kind == FaultKind::Stalled) {
             self.set_health(Component::Log, Health::Ready);
         }
     }

@@ -102,18 +102,12 @@ impl Recent {
     /// What its keys, and the channels that it begins, will weigh in the database.
     pub(in super::super) fn overhead(&self) -> Overhead {
         let memtables = self.memtables.lock();
-        let (mut sum, sealed) = (memtables.active.overhead, memtables.sealed.as_ref());
-        if let Some(sealed) = sealed {
-            sum.keys += sealed.overhead.keys;
-            sum.channels += sealed.overhead.channels;
-        }
-        sum
+        memtables.oldest_first().fold(Overhead::default(), |sum, memtable| sum.plus(memtable.overhead))
     }
 
     /// What it holds of channels that nothing is evicted from, in bytes.
     pub(in super::super) fn unevictable(&self) -> u64 {
-        let memtables = self.memtables.lock();
-        memtables.active.unevictable + memtables.sealed.as_ref().map_or(0, |sealed| sealed.unevictable)
+        self.memtables.lock().oldest_first().map(|memtable| memtable.unevictable).sum()
     }
 
     /// Begins to ask for a channel's forks; `None` if the log made some and did not remove them again. If so, those count that
@@ -130,8 +124,8 @@ impl Recent {
     /// Whether the log removed a fork that the database has.
     pub(in super::super) fn is_removed(&self, source: &ChannelName, fork: &ChannelName) -> bool {
         let memtables = self.memtables.lock();
-        let sealed = memtables.sealed.as_deref().and_then(|sealed| sealed.forks.get(source, fork));
-        memtables.active.forks.get(source, fork).or(sealed) == Some(Forking::Removed)
+        let newest = memtables.oldest_first().filter_map(|memtable| memtable.forks.get(source, fork)).last();
+        newest == Some(Forking::Removed)
     }
 
     /// The answer: the first fork that counts. Returns whether it holds: not if the database took over from the log meanwhile.
@@ -152,8 +146,7 @@ impl Recent {
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
-        let memtables = self.memtables.lock();
-        memtables.active.is_empty() && memtables.sealed.is_none()
+        self.memtables.lock().oldest_first().all(Memtable::is_empty)
     }
 
     pub(in super::super) fn has_active(&self) -> bool {
@@ -201,9 +194,13 @@ impl Recent {
     /// Looks at the parts of a channel, the older one first.
     pub(in super::super) fn look<T>(&self, channel: &ChannelName, look: impl FnMut(&Part) -> T) -> Vec<T> {
         let memtables = self.memtables.lock();
-        let sealed = memtables.sealed.as_ref().and_then(|sealed| sealed.parts.get(channel));
-        let active = memtables.active.parts.get(channel);
-        sealed.into_iter().chain(active).map(look).collect()
+        memtables.oldest_first().filter_map(|memtable| memtable.parts.get(channel)).map(look).collect()
+    }
+}
+
+impl Memtables {
+    fn oldest_first(&self) -> impl Iterator<Item = &Memtable> {
+        self.sealed.as_deref().into_iter().chain([&self.active])
     }
 }
 
