@@ -5,9 +5,10 @@ use std::ops::RangeBounds;
 use redb::ReadableTable;
 
 use super::codec::Row;
-use super::format::{self, Result, Weight};
+use super::format::Result;
 use super::stored_channel::StoredChannel;
 use super::tables::Tables;
+use super::weight::{Weight, key_row_weight};
 use crate::life::Bounds;
 
 /// A channel as it will be with the commit under way.
@@ -81,7 +82,7 @@ pub(super) fn delete_keys(
 ) -> Result<u64> {
     let mut freed = 0;
     for key in tables.keys.extract_from_if(keys, |_, _| true)?.take(most) {
-        freed += format::key_row_weight(key?.1.value());
+        freed += key_row_weight(key?.1.value());
     }
     Ok(freed)
 }

@@ -178,7 +178,7 @@ impl Totals {
 
     const BYTES: usize = 5 * 8 + 1;
     /// Up to and including the first checksum. Earlier versions read and write only this much, and ignore the rest.
-    const SUMMED: usize = Self::BYTES + SUM;
+    pub(super) const SUMMED: usize = Self::BYTES + SUM;
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut row = vec![0; Self::SUMMED];

@@ -3,17 +3,20 @@
 use redb::{Database, ReadableDatabase};
 
 use super::cached_channel::CachedChannel;
+use super::codec::{Row, encode_key, encode_message};
 use super::commit_state::{CACHED, CommitState, CommitSummary};
 use super::fault::{guarded, is_damage};
-use super::format::{self, CHANNELS, Result, Row, TOTALS, Weight, encode_key, encode_message};
+use super::format::{CHANNELS, Result, TOTALS};
 use super::index_queue::Sealed;
 use super::log::recent::Part;
 use super::retention::Deletions;
 use super::tables::{self, Tables};
+use super::weight::{Weight, channel_weight, key_row_weight};
 use crate::types::{ChannelName, Ending};
 
 impl CommitState {
-    /// The same past whatever turns out to be damaged: such a channel begins anew, and if even that fails it is left out.
+    /// Moves a sealed segment to the database and applies `deletions`, all or nothing. A channel that turns out to be damaged
+    /// begins anew, and if even that fails it is left out.
     pub(super) fn index_past_damage(
         &mut self,
         database: &Database,
@@ -22,13 +25,13 @@ impl CommitState {
     ) -> Result<CommitSummary> {
         let mut damaged = Vec::new();
         loop {
-            let mut summary = CommitSummary::default();
-            let Err(error) = self.index(database, sealed, deletions, &mut summary) else {
-                summary.renewed.iter().for_each(|name| {
-                    self.damaged.remove(name);
-                });
-                summary.damaged.append(&mut damaged);
-                return Ok(summary);
+            let error = match self.index(database, sealed, deletions) {
+                Ok(mut summary) => {
+                    self.damaged.retain(|name| !summary.renewed.contains(name));
+                    summary.damaged.append(&mut damaged);
+                    return Ok(summary);
+                }
+                Err(error) => error,
             };
             let name = self.current.clone().filter(|name| is_damage(&error) && self.give_up(name));
             let Some(name) = name else { return Err(error) };
@@ -41,15 +44,13 @@ impl CommitState {
         self.damaged.insert(name.clone()) || self.skipped.insert(name.clone())
     }
 
-    /// Moves a sealed segment to the database and applies `deletions`, all or nothing. `summary` is filled in even if the
-    /// commit fails, because it may have happened all the same.
-    pub(super) fn index(
+    /// One attempt. Where it failed, it may have happened all the same.
+    fn index(
         &mut self,
         database: &Database,
         sealed: Option<&Sealed>,
         deletions: &Deletions,
-        summary: &mut CommitSummary,
-    ) -> Result<()> {
+    ) -> Result<CommitSummary> {
         if self.cache.len() > CACHED {
             self.cache.clear();
         }
@@ -57,12 +58,13 @@ impl CommitState {
         self.totals.batch += 1;
         self.current = None;
         self.removed.clear();
-        let committed = guarded(|| self.write(database, sealed, deletions, summary));
+        let mut summary = CommitSummary::default();
+        let committed = guarded(|| self.write(database, sealed, deletions, &mut summary));
         if committed.is_err() {
             self.cache.clear();
             self.totals = before;
         }
-        committed
+        committed.map(|()| summary)
     }
 
     fn write(
@@ -75,7 +77,6 @@ impl CommitState {
         let txn = tables::begin_write(database)?;
         {
             let mut tables = Tables::open(&txn, database)?;
-            let mut row = Vec::new();
             let mut brought = Weight::default();
             let mut count = 0;
             if let Some(sealed) = sealed {
@@ -84,7 +85,7 @@ impl CommitState {
                         continue;
                     }
                     self.current = Some(name.clone());
-                    brought += self.write_part(&mut tables, name, part, &mut row, summary)?;
+                    brought += self.write_part(&mut tables, name, part, summary)?;
                     count += part.messages.len() as u64;
                 }
                 self.current = None;
@@ -106,14 +107,13 @@ impl CommitState {
         Ok(txn.commit()?)
     }
 
-    /// Writes what a segment has of one channel, and returns what that weighs. A channel that cannot be read begins anew with it: what was acknowledged is
-    /// kept, and readers are told that they missed what came before.
+    /// Writes what a segment has of one channel, and returns what that weighs. A channel that cannot be read begins anew with
+    /// it: what was acknowledged is kept, and readers are told that they missed what came before.
     fn write_part(
         &mut self,
         tables: &mut Tables<'_>,
         name: &ChannelName,
         part: &Part,
-        row: &mut Vec<u8>,
         summary: &mut CommitSummary,
     ) -> Result<Weight> {
         let losses = self.totals.losses;
@@ -144,10 +144,11 @@ impl CommitState {
         if let Some(life) = life.filter(|life| life.purged.get() >= channel.oldest) {
             self.totals.freed(channel.delete(tables, life.purged.get() + 1)?);
         }
+        let mut row = Vec::new();
         for message in part.messages.iter().filter(|message| message.seq.get() > newest) {
-            encode_message(channel.id, message, row);
+            encode_message(channel.id, message, &mut row);
             tables.messages.insert((channel.id, message.seq.get()), row.as_slice())?;
-            let taken = Weight::of(row).never_evicted(channel.bounds.as_ref());
+            let taken = Weight::of(&row).never_evicted(channel.bounds.as_ref());
             channel.bytes = channel.bytes.map(|bytes| bytes + taken.bytes);
             weight += taken;
             self.totals.took(taken);
@@ -164,7 +165,7 @@ impl CommitState {
             let position = (channel.id, kept.taken.as_micros(), kept.numbers.after.get());
             if tables.keys.insert(position, key.as_slice())?.is_none() {
                 channel.keyed += 1;
-                self.totals.overhead_mut().keys += format::key_row_weight(&key);
+                self.totals.overhead_mut().keys += key_row_weight(&key);
             }
         }
         Ok(weight)
@@ -211,7 +212,7 @@ impl CommitState {
         self.totals.next += 1;
         if tables.names.insert(name.as_str(), id)?.is_none() {
             self.totals.channels += 1;
-            self.totals.overhead_mut().channels += format::channel_weight(name.as_str());
+            self.totals.overhead_mut().channels += channel_weight(name.as_str());
         }
         if self.damaged.contains(name) {
             summary.renewed.push(name.clone());

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cached_channel::CachedChannel;
-use super::format::{Result, Totals};
+use super::codec::Totals;
+use super::format::Result;
 use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::tables::Tables;

@@ -21,8 +21,6 @@
 use redb::{Error, TableDefinition};
 
 use super::codec::RowError;
-pub(super) use super::codec::{Overhead, Row, Totals, encode_key, encode_message};
-pub(super) use super::weight::{Weight, channel_weight, key_row_weight, weight};
 
 /// The version that this code writes. From version 2 on every row has a checksum, from version 3 on there is a log in front
 /// of the file, from version 4 on channels have lives.

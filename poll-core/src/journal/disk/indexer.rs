@@ -21,7 +21,7 @@ use super::options::Progress;
 use super::recovery::{self, Opening};
 use super::retention::Deletions;
 use super::shared::{Component, Shared};
-use super::stored_channel::passing_damage;
+use super::stored_channel::unless_damaged;
 use super::write_queue::Command;
 use crate::journal::{Fault, FaultKind, Health, Reply};
 use crate::types::{JournalError, Timestamp};
@@ -184,16 +184,15 @@ impl Indexer {
         let Some(database) = opened.database.as_ref() else { return Err(Error::DatabaseClosed) };
         if let Some(now) = sweep {
             let swept = self.commit_state.sweep(database, now, &mut deletions);
-            passing_damage(swept.map(Some))?;
+            unless_damaged(swept)?;
         }
         for (now, reply) in room {
             let found = shared.host.get().map_or(Ok(false), |host| {
                 guarded(|| deletions.forget_one(database, &mut self.commit_state, now, host, &shared.recent))
             });
-            let is_found = found.as_ref().is_ok_and(|found| *found);
-            let is_hidden = !is_found && self.pending.is_none() && !shared.recent.is_empty();
             // What is damaged is passed over; the next channel is tried instead.
-            passing_damage(found.map(Some))?;
+            let is_found = unless_damaged(found)?.unwrap_or_default();
+            let is_hidden = !is_found && self.pending.is_none() && !shared.recent.is_empty();
             if is_hidden && shared.writes.send(Command::Seal(None)).is_ok() {
                 self.waiting.push((now, reply));
             } else {

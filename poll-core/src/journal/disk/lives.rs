@@ -10,9 +10,9 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::cached_channel::{CachedChannel, delete_keys};
-use super::codec::{self, RowError};
+use super::codec::{self, Row, RowError, Totals};
 use super::commit_state::{CommitState, CommitSummary};
-use super::format::{CHANNELS, LIVES, PRODUCERS, Result, Row, Totals};
+use super::format::{CHANNELS, LIVES, PRODUCERS, Result};
 use super::log::forks::Forking;
 use super::log::life::PartLife;
 use super::log::recent::Memtable;

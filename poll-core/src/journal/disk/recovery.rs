@@ -1,4 +1,4 @@
-//! Opening the file: repairing what a crash left, checking that the file is ours, reading its totals.
+//! Opening the database: checking that the file is ours, upgrading it, and moving to it what a crash left in the log.
 
 use std::io;
 use std::sync::Arc;
@@ -6,21 +6,23 @@ use std::sync::atomic::Ordering;
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
+use super::codec::{Overhead, Totals};
 use super::commit_state::CommitState;
 use super::damage::Kind;
 use super::fault::{guarded, io_error, open_fault, reopen_fault};
 use super::format::{
-    self, CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, PRODUCERS,
-    Result, TOTALS, Totals, VERSION,
+    CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, POLL, PRODUCERS, Result, TOTALS,
+    VERSION,
 };
 use super::index_queue::Sealed;
 use super::log::replay;
 use super::options::{Compact, Durability, Options, Progress, Recovered};
 use super::retention::Deletions;
 use super::shared::Shared;
-use super::stored_channel::passing_damage;
+use super::stored_channel::unless_damaged;
 use super::synced_file::SyncedFile;
 use super::tables::{self, Tables};
+use super::weight::{channel_weight, key_row_weight};
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind};
 use crate::planted::{self, Bug};
@@ -50,21 +52,21 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         check(&database)
     });
     let version = match checked.map_err(|error| open_fault(&name, &error))? {
-        Content::Nothing if opening == Opening::First => {
+        Content::Empty if opening == Opening::First => {
             (shared.progress)(Progress::Creating);
             guarded(|| create(&database)).map_err(|error| open_fault(&name, &error))?;
             VERSION
         }
-        Content::Nothing => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
-        Content::Version(version @ OLDEST_VERSION..=VERSION) => version,
-        Content::Version(version) => {
+        Content::Empty => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
+        Content::Journal(version @ OLDEST_VERSION..=VERSION) => version,
+        Content::Journal(version) => {
             let why = format!("but this server reads and writes version {VERSION}");
             return Err(Fault::new(
                 FaultKind::Version,
                 format!("{name} has format version {version}, {why}"),
             ));
         }
-        Content::Strange => {
+        Content::Foreign => {
             let why = format!("{name} is a database, but not a journal of this server");
             return Err(Fault::new(FaultKind::Damaged, why));
         }
@@ -110,11 +112,13 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
     guarded(|| Ok(builder.create_with_backend(file)?))
 }
 
+/// What a file turned out to be.
 enum Content {
-    Nothing,
+    Empty,
     /// A journal of this version.
-    Version(u64),
-    Strange,
+    Journal(u64),
+    /// The database of another program.
+    Foreign,
 }
 
 fn check(database: &Database) -> Result<Content> {
@@ -123,23 +127,18 @@ fn check(database: &Database) -> Result<Content> {
         Ok(format) => format,
         Err(TableError::TableDoesNotExist(_)) => {
             let is_new = txn.list_tables()?.next().is_none() && txn.list_multimap_tables()?.next().is_none();
-            return Ok(if is_new { Content::Nothing } else { Content::Strange });
+            return Ok(if is_new { Content::Empty } else { Content::Foreign });
         }
         Err(TableError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Ok(Content::Strange),
+        Err(_) => return Ok(Content::Foreign),
     };
     let version = format.get(POLL)?.map(|version| version.value());
-    Ok(version.map_or(Content::Strange, Content::Version))
+    Ok(version.map_or(Content::Foreign, Content::Journal))
 }
 
 fn create(database: &Database) -> Result<()> {
-    let txn = tables::begin_write(database)?;
-    drop(Tables::open(&txn, database)?);
-    txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
-    let nothing =
-        Totals { overhead: Some(Overhead { pages: Some(0), ..Overhead::default() }), ..Totals::default() };
-    txn.open_table(TOTALS)?.insert((), nothing.encode().as_slice())?;
-    Ok(txn.commit()?)
+    let overhead = Some(Overhead { pages: Some(0), ..Overhead::default() });
+    set_version(database, Some(Totals { overhead, ..Totals::default() }))
 }
 
 fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) -> Result<(Database, Totals)> {
@@ -150,7 +149,7 @@ fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) ->
         drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
         drop(txn);
         if version < VERSION {
-            upgrade(&database)?;
+            set_version(&database, None)?;
         }
         let txn = database.begin_read()?;
         drop((txn.open_table(LIVES)?, txn.open_table(PRODUCERS)?, txn.open_table(FORKS)?));
@@ -229,11 +228,15 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
     guarded(|| write_totals(database, &Totals { relaxed: false, ..*totals }))
 }
 
-/// Sets the file's version to ours, before any row is written that earlier versions cannot read.
-fn upgrade(database: &Database) -> Result<()> {
+/// Creates the tables that are missing and sets the file's version to ours, before any row is written that earlier versions
+/// cannot read. A new file also gets its totals.
+fn set_version(database: &Database, totals: Option<Totals>) -> Result<()> {
     let txn = tables::begin_write(database)?;
     drop(Tables::open(&txn, database)?);
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
+    if let Some(totals) = totals {
+        txn.open_table(TOTALS)?.insert((), totals.encode().as_slice())?;
+    }
     Ok(txn.commit()?)
 }
 
@@ -250,13 +253,13 @@ fn count_overhead(database: &Database) -> Result<Overhead> {
     let mut overhead = Overhead::default();
     let counted = guarded(|| {
         for name in txn.open_table(NAMES)?.iter()? {
-            overhead.channels += format::channel_weight(name?.0.value());
+            overhead.channels += channel_weight(name?.0.value());
         }
         for key in txn.open_table(KEYS)?.iter()? {
-            overhead.keys += format::key_row_weight(key?.1.value());
+            overhead.keys += key_row_weight(key?.1.value());
         }
         Ok(())
     });
-    passing_damage(counted.map(Some))?;
+    unless_damaged(counted)?;
     Ok(overhead)
 }

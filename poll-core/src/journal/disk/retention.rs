@@ -11,13 +11,15 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::cached_channel::{CachedChannel, delete_keys};
+use super::codec::{Row, Totals};
 use super::commit_state::{CommitState, CommitSummary};
 use super::fault::guarded;
-use super::format::{CHANNELS, FORKS, KEYS, LIVES, MESSAGES, Result, Row, Totals, Weight};
+use super::format::{CHANNELS, FORKS, KEYS, LIVES, MESSAGES, Result};
 use super::lives;
 use super::log::recent::Recent;
-use super::stored_channel::{StoredChannel, passing_damage};
+use super::stored_channel::{StoredChannel, unless_damaged};
 use super::tables::Tables;
+use super::weight::Weight;
 use crate::journal::Host;
 use crate::life::Bounds;
 use crate::types::{ChannelName, Seq, Timestamp};
@@ -125,16 +127,15 @@ impl CommitState {
             self.sweeper.next = id + 1;
             // What is damaged stays, and does not keep the sweep from other channels.
             let decoded = Row::decode(id, row.value()).map_err(Into::into);
-            let Some(row) = passing_damage(decoded.map(Some))?.filter(|row| !self.is_damaged(&row.name))
-            else {
+            let Some(row) = unless_damaged(decoded)?.filter(|row| !self.is_damaged(&row.name)) else {
                 continue;
             };
             self.current = Some(row.name.clone());
-            let Some(stored) = passing_damage(StoredChannel::of(&messages, id, row).map(Some))? else {
+            let Some(stored) = unless_damaged(StoredChannel::of(&messages, id, row))? else {
                 continue;
             };
-            let life = lives.get(id)?.map(|row| lives::life(id, row.value()).map(Some)).transpose();
-            let bounds = passing_damage(life.map(Option::flatten))?.map(|life| life.bounds);
+            let life = lives.get(id)?.map(|row| lives::life(id, row.value())).transpose();
+            let bounds = unless_damaged(life)?.flatten().map(|life| life.bounds);
             let cutoff = bounds.unwrap_or_default().cutoff(now, &retention);
             let expired = match Some(cutoff).filter(|&cutoff| stored.oldest.1 < cutoff) {
                 Some(cutoff) if stored.oldest.0 <= stored.row.newest => {
@@ -293,7 +294,7 @@ impl CommitState {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
             let picked = guarded(|| self.pick(channels, messages));
-            if let Some(stored) = passing_damage(picked)?
+            if let Some(stored) = unless_damaged(picked)?.flatten()
                 && fits(&stored)?
             {
                 sample.push(stored.row);

@@ -20,27 +20,18 @@ pub(super) struct StoredChannel {
     pub(super) oldest: (u64, Timestamp),
     /// The newest message that can be read; one before the oldest if there is none.
     pub(super) whole: u64,
-    /// Whether it is certain that no message is newer than the row says.
-    pub(super) end: End,
     /// Damaged rows at either end, by their numbers, and missing ones.
     pub(super) damaged: Vec<(u64, u64)>,
-    /// Whether more is damaged, in rows whose numbers are not known.
-    pub(super) torn: Torn,
+    /// The end at which a page cannot be read: more is damaged there, in rows whose numbers are not known.
+    pub(super) unreachable: Option<End>,
 }
 
-/// Whether the newest number of a channel is known.
+/// An end of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    Certain,
-    /// The end of the channel cannot be read: higher numbers may have been given out already.
-    Uncertain,
-}
-
-/// Whether a part of a channel cannot even be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Torn {
-    No,
-    Yes,
+    Oldest,
+    /// Without it, the newest number is not known: higher ones may have been given out already.
+    Newest,
 }
 
 /// The part of a table that belongs to one channel.
@@ -102,14 +93,14 @@ impl StoredChannel {
         let range = || messages.range(all_of(id));
         let beyond = |whole| Edge { whole, passed: Vec::new() };
         let ends = (guarded(|| edge(range()?)), guarded(|| edge(range()?.rev())));
-        let (front, back, end, torn) = match ends {
-            (Ok(front), Ok(back)) => (front, back, End::Certain, Torn::No),
+        let (front, back, unreachable) = match ends {
+            (Ok(front), Ok(back)) => (front, back, None),
             // A page at one end cannot be read: walk from the other end as far as possible.
             (Err(error), Ok(back)) if is_damage(&error) => {
-                (beyond(last(range()?.rev())), back, End::Certain, Torn::Yes)
+                (beyond(last(range()?.rev())), back, Some(End::Oldest))
             }
             (Ok(front), Err(error)) if is_damage(&error) => {
-                (front, beyond(last(range()?)), End::Uncertain, Torn::Yes)
+                (front, beyond(last(range()?)), Some(End::Newest))
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
@@ -129,7 +120,7 @@ impl StoredChannel {
         let passed = passed.filter(|(_, fault)| *fault != RowError::Lost).map(|(seq, _)| (seq, seq));
         let vanished_first = (row.oldest > 0 && oldest.0 > row.oldest).then_some((row.oldest, oldest.0 - 1));
         let damaged = passed.chain(vanished_first).chain(vanished).collect();
-        Ok(Self { id, row, oldest, whole, end, damaged, torn })
+        Ok(Self { id, row, oldest, whole, damaged, unreachable })
     }
 
     /// When a message was taken, and its id; `None` where it cannot be read.
@@ -142,7 +133,7 @@ impl StoredChannel {
             let row = messages.get((self.id, seq))?;
             Ok(row.and_then(|row| codec::decode_head(self.id, seq, row.value()).ok()))
         });
-        passing_damage(head)
+        Ok(unless_damaged(head)?.flatten())
     }
 
     /// The first message that `seen` does not cover, and when it was taken. Times and ids grow with the numbers, so this is
@@ -182,10 +173,10 @@ fn last<'a>(mut entries: impl Iterator<Item = MessageRow<'a>>) -> Option<(u64, T
 }
 
 /// Turns damage into `None`; other errors stay.
-pub(super) fn passing_damage<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+pub(super) fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Err(error) if is_damage(&error) => Ok(None),
-        read => read,
+        read => read.map(Some),
     }
 }
 
@@ -193,7 +184,7 @@ pub(super) fn passing_damage<T>(read: Result<Option<T>>) -> Result<Option<T>> {
 pub(super) fn next_readable<T>(
     rows: &mut impl Iterator<Item = std::result::Result<T, StorageError>>,
 ) -> Result<Option<T>> {
-    passing_damage(guarded(|| Ok(rows.next().transpose()?)))
+    Ok(unless_damaged(guarded(|| Ok(rows.next().transpose()?)))?.flatten())
 }
 
 #[cfg(test)]
@@ -201,9 +192,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_with_the_content_is_passed_over() {
-        assert_eq!(passing_damage::<()>(Err(format::damaged("it"))).unwrap(), None);
+    fn only_damage_is_passed_over() {
+        assert_eq!(unless_damaged::<()>(Err(format::damaged("it"))).unwrap(), None);
         let io = redb::Error::Io(std::io::Error::other("it failed"));
-        assert!(passing_damage::<()>(Err(io)).is_err());
+        assert!(unless_damaged::<()>(Err(io)).is_err());
     }
 }

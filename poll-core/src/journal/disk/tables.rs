@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
+use super::codec::Totals;
 use super::fault::guarded;
-use super::format::{self, CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, Result, Totals, Weight};
+use super::format::{self, CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, Result};
 use super::stored_channel::{self, End, StoredChannel};
+use super::weight::Weight;
 use crate::types::ChannelName;
 
 /// The tables of one commit.
@@ -108,7 +110,9 @@ impl<'t> Tables<'t> {
 /// Refuses a channel whose end is not known: its next number may have been given out before.
 fn with_end(stored: Option<StoredChannel>) -> Result<Option<StoredChannel>> {
     match stored {
-        Some(stored) if stored.end == End::Uncertain => Err(format::damaged("the end of a channel")),
+        Some(stored) if stored.unreachable == Some(End::Newest) => {
+            Err(format::damaged("the end of a channel"))
+        }
         stored => Ok(stored),
     }
 }

@@ -16,9 +16,9 @@ use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::lives;
 use super::log::recent::Part;
 use super::shared::Shared;
-use super::stored_channel::{self, StoredChannel, Torn, next_readable, passing_damage};
+use super::stored_channel::{self, StoredChannel, next_readable, unless_damaged};
 use super::tables;
-use super::weight::payload_len;
+use super::weight::{payload_len, weight};
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 use crate::life::{Life, Producer, ProducerId};
 use crate::types::{ChannelName, Ending, Epoch, JournalError, Message, Seq, Timestamp};
@@ -196,7 +196,7 @@ impl<'a, L> View<'a, L> {
             for &(first, last) in &stored.damaged {
                 note(shared, name, stored.id, first, last);
             }
-            if stored.torn == Torn::Yes {
+            if stored.unreachable.is_some() {
                 let line = || format!("channel {:?}: messages at one end", name.as_str());
                 shared.damages.note(Kind::Channel, stored.id, (0, 0), line);
             }
@@ -294,7 +294,7 @@ impl View<'_, LogTail> {
                 && let Some(rows) = &mut rows
                 && let Some((_, row)) = next_readable(rows)?
             {
-                bytes += format::weight(row.value());
+                bytes += weight(row.value());
                 weighed += 1;
             }
         }
@@ -321,7 +321,7 @@ impl View<'_, LogTail> {
             let mut range = messages.range((id, oldest.get())..=last)?.rev();
             while let Some((key, row)) = next_readable(&mut range)? {
                 let decode = || whole(id, expected, &key, &row);
-                if !tail.take(format::weight(row.value()), decode) {
+                if !tail.take(weight(row.value()), decode) {
                     break;
                 }
                 expected -= 1;
@@ -516,9 +516,9 @@ fn whole(
 
 /// Whether one message can be read.
 fn one(messages: &Messages, id: u64, seq: u64) -> Result<std::result::Result<(), RowError>> {
-    let row = passing_damage(guarded(|| {
+    let row = unless_damaged(guarded(|| {
         let row = messages.get((id, seq))?;
         Ok(row.map(|row| decode_head(id, seq, row.value()).map(drop)))
     }))?;
-    Ok(row.unwrap_or(Err(RowError::Damaged("a message"))))
+    Ok(row.flatten().unwrap_or(Err(RowError::Damaged("a message"))))
 }

@@ -135,9 +135,11 @@ impl Writer {
                 let publishes = in_flight.iter().map(|entry| Publish::from(&entry.append));
                 shared.recent.add(publishes, &shared.retention());
                 self.answer(shared.in_flight.end(in_flight));
-                self.seal_if_due();
+                if self.size() >= self.full() {
+                    self.seal();
+                }
             }
-            Err(error) => self.append_failed(in_flight, &error),
+            Err(error) => self.append_failed(in_flight, error),
         }
     }
 
@@ -173,16 +175,14 @@ impl Writer {
         self.shared.options.segment_bytes.unwrap_or((most / 16).clamp(SMALLEST, LARGEST))
     }
 
-    fn seal_if_due(&mut self) {
-        if self.segment.as_ref().is_some_and(|segment| segment.size() >= self.full()) {
-            self.seal();
-        }
+    /// The size of the active segment.
+    fn size(&self) -> u64 {
+        self.segment.as_ref().map_or(0, Segment::size)
     }
 
     /// Whether the active segment has become much too large, because the one before it is not indexed yet.
     fn is_far_ahead(&self) -> bool {
-        let size = self.segment.as_ref().map_or(0, Segment::size);
-        size >= 2 * self.full() && self.shared.health_of(Component::Database) == Health::Ready
+        self.size() >= 2 * self.full() && self.shared.health_of(Component::Database) == Health::Ready
     }
 
     /// Seals the active segment, unless the one before it is not indexed yet.

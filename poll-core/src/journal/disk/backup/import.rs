@@ -5,12 +5,13 @@ use redb::Database;
 use super::error::{BackupError, Report};
 use super::record::{ChannelRecord, EventRecord, LostRecord, Record};
 use crate::environment::{Environment, Location};
-use crate::journal::disk::codec::encode_lost;
+use crate::journal::disk::codec::{Row, Totals, encode_lost, encode_message};
 use crate::journal::disk::fault::guarded;
-use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
+use crate::journal::disk::format::{self, TOTALS};
 use crate::journal::disk::options::Progress;
 use crate::journal::disk::stored_channel::StoredChannel;
 use crate::journal::disk::tables::{self, Tables};
+use crate::journal::disk::weight::{Weight, channel_weight};
 use crate::journal::disk::{lives, recovery};
 use crate::life::{Bounds, Life, Producer, ProducerId};
 use crate::types::{ChannelName, Message, Payload, Seq, Timestamp, mint_id};
@@ -267,7 +268,7 @@ impl Import {
         tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;
-        self.totals.overhead_mut().channels += format::channel_weight(row.name.as_str());
+        self.totals.overhead_mut().channels += channel_weight(row.name.as_str());
         Ok(Target { id, row, bounds: None })
     }
 }

@@ -144,11 +144,13 @@ impl Publish<'_> {
         for number in [self.epoch.get(), self.after.get(), self.taken.as_micros()] {
             out.extend(number.to_le_bytes());
         }
-        let closes = if self.ending == Ending::Close { CLOSES } else { 0 };
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let bounded = flag(self.retains != Retains::AsUsual, BOUNDED);
-        let changes = flag(self.change.is_some(), CHANGES);
-        out.push(closes | flag(self.key.is_some(), KEYED) | changes | bounded);
+        out.push(
+            flag(self.ending == Ending::Close, CLOSES)
+                | flag(self.key.is_some(), KEYED)
+                | flag(self.change.is_some(), CHANGES)
+                | flag(self.retains != Retains::AsUsual, BOUNDED),
+        );
         put(out, self.channel.as_str().as_bytes());
         if let Some((key, fingerprint)) = self.key {
             put(out, key.as_str().as_bytes());

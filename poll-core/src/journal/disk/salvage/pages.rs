@@ -30,7 +30,7 @@ const TABLES: [(&str, usize); 9] = [
     ("totals", 73),
 ];
 /// Those that came with version 4.
-const ADDED: [&str; 3] = ["forks", "lives", "producers"];
+pub(super) const ADDED: [&str; 3] = ["forks", "lives", "producers"];
 /// The greatest depth of a tree, as in redb.
 const DEPTH: usize = 128;
 

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::condition::Condition;
-use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
+use super::pages::{ADDED, Entry, Header, Pages, Pointer, Slot, Walk, Widths};
 use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{self, Row, RowError, Totals};
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
@@ -234,9 +234,8 @@ impl Survey {
 
     /// The totals, which say how often messages may have been lost, and with that each channel's epoch.
     fn read_totals(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<Totals> {
-        const SUMMED: usize = 49;
         let totals = self.rows(pages, "totals", TOTALS).find_map(|row| {
-            let whole = row.is_trusted || row.value.len() >= SUMMED;
+            let whole = row.is_trusted || row.value.len() >= Totals::SUMMED;
             Totals::decode(&row.value).ok().filter(|_| whole)
         });
         if totals.is_none() {
@@ -396,8 +395,6 @@ fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<P
 }
 
 const TABLES: [&str; 6] = ["format", "totals", "names", "channels", "messages", "keys"];
-/// Those that came with the last version.
-const ADDED: [&str; 3] = ["lives", "producers", "forks"];
 
 /// A row, judged.
 pub(super) enum Judged<K, V> {

@@ -32,8 +32,8 @@ impl Writer {
     }
 
     /// A batch could not be written.
-    pub(super) fn append_failed(&mut self, entries: Arc<Vec<PendingAppend>>, error: &io::Error) {
-        let fault = fault::fault(&fault::io_error(io::Error::new(error.kind(), error.to_string())));
+    pub(super) fn append_failed(&mut self, entries: Arc<Vec<PendingAppend>>, error: io::Error) {
+        let fault = fault::fault(&fault::io_error(error));
         self.set_health(Health::Refusing(fault.clone()));
         let restored = self.segment.as_mut().map_or(Ok(()), Segment::restore);
         let is_restored = restored.is_ok();
