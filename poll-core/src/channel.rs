@@ -26,7 +26,7 @@ pub(crate) use batch::{Messages, Recent, shared_bytes};
 pub(crate) use entry::Channel;
 pub(crate) use fork_pin::ForkPin;
 pub(crate) use keys::Lookup;
-pub(crate) use living::{Decision, Due, ForkCount, Forks, Reason, Verdict, Wish};
+pub(crate) use living::{Decision, Due, ForkCount, Forks, Operation, Reason, Verdict};
 pub use log::Log;
 pub(crate) use memory_limit::MemoryLimit;
 pub(crate) use minting::Minting;

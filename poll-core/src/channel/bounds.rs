@@ -87,7 +87,7 @@ impl ChannelState {
 
     /// The channel's own bounds, if it has a life.
     pub(super) fn bounds(&self) -> Option<Bounds> {
-        self.life.as_ref().map(|life| life.life().bounds)
+        self.ledger.as_ref().map(|ledger| ledger.life().bounds)
     }
 
     /// Drops what was taken before `cutoff`. Returns the bytes freed in memory.

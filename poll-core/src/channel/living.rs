@@ -1,4 +1,4 @@
-//! A channel's life under its lock: what is wished of it, and what is decided in the order of publishes.
+//! A channel's life under its lock: the operations on it, and what is decided about each in the order of publishes.
 //!
 //! The rules themselves are in [`life`](crate::life). Here they meet the log: whether there are messages, what is pending,
 //! and what a decision that was kept does to the channel.
@@ -18,9 +18,9 @@ use crate::life::{
 use crate::memory::Memory;
 use crate::types::{Cursor, Ending, Retention, Seq, Timestamp};
 
-/// What a publish wants of its channel's life.
+/// What a publish does besides appending messages.
 #[derive(Debug)]
-pub(crate) enum Wish {
+pub(crate) enum Operation {
     /// To append under a condition.
     Append(Condition),
     /// To begin the channel with the messages of the publish; as a fork, if its source is held.
@@ -53,7 +53,7 @@ pub(crate) struct Forks {
     pub(crate) any: bool,
 }
 
-/// What is done with a wish.
+/// What is done with an operation.
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// The publish goes to the journal, with this.
@@ -70,7 +70,7 @@ pub(crate) enum Decision {
     Done(Verdict),
 }
 
-/// What is said to a wish without keeping anything.
+/// The answer to an operation of which nothing is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Refused(AppendError),
@@ -92,16 +92,16 @@ pub(crate) enum Due {
     Touch,
 }
 
-/// Who counts a channel's forks.
+/// Where a channel's forks are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ForkCount {
-    /// The channel itself: all channels are in memory.
+    /// In the channel itself: all channels are in memory.
     Here,
-    /// The journal.
+    /// By the journal.
     InJournal,
 }
 
-impl Wish {
+impl Operation {
     /// Whether it may begin a channel.
     pub(crate) fn begins(&self) -> bool {
         matches!(self, Self::Create(..))
@@ -125,11 +125,11 @@ impl Wish {
 }
 
 impl ChannelState {
-    /// What is to be done with a publish: one that wishes for something, or an ordinary one to a channel with a life.
+    /// What is to be done with a publish: one with an operation, or a plain one to a channel with a life.
     pub(crate) fn decide(
         &mut self,
         now: Timestamp,
-        wish: Option<&Wish>,
+        operation: Option<&Operation>,
         ending: Ending,
         (retention, memory, count): (&Retention, &Memory, ForkCount),
     ) -> Decision {
@@ -138,31 +138,33 @@ impl ChannelState {
         }
         let seen = self.pending_sight();
         let existence = self
-            .life
+            .ledger
             .as_ref()
-            .map_or_else(|| Facts::plain(seen).existence(now), |life| life.facts(seen).existence(now));
-        match wish {
+            .map_or_else(|| Facts::plain(seen).existence(now), |ledger| ledger.facts(seen).existence(now));
+        match operation {
             None => match existence {
                 Existence::Hidden => Decision::Done(Verdict::Hidden),
                 Existence::Over => Decision::Over,
                 Existence::Absent | Existence::Live => Decision::Go(None),
             },
-            Some(Wish::Append(condition)) => self.decide_append(now, condition, ending, retention, memory),
-            Some(Wish::Create(create, life, _)) => self.decide_create(existence, create, life),
-            Some(Wish::End(reason, forks)) => self.decide_end(existence, *reason, *forks, count),
-            Some(Wish::Touch)
-                if self.life.as_ref().is_none_or(|life| life.unkept_use(seen.newest_at).is_none()) =>
+            Some(Operation::Append(condition)) => {
+                self.decide_append(now, condition, ending, retention, memory)
+            }
+            Some(Operation::Create(create, life, _)) => self.decide_create(existence, create, life),
+            Some(Operation::End(reason, forks)) => self.decide_end(existence, *reason, *forks, count),
+            Some(Operation::Touch)
+                if self.ledger.as_ref().is_none_or(|ledger| ledger.unkept_use(seen.newest_at).is_none()) =>
             {
                 Decision::Done(Verdict::Same)
             }
-            Some(wish) => match existence {
+            Some(operation) => match existence {
                 Existence::Absent | Existence::Over => Decision::Done(Verdict::Absent),
                 Existence::Hidden => Decision::Done(Verdict::Hidden),
                 Existence::Live => {
                     let facts = self.ledger().facts(seen);
-                    Decision::Go(Some(Box::new(match wish {
-                        Wish::Configure(bounds) => facts.configure(*bounds),
-                        Wish::Touch => facts.touch(),
+                    Decision::Go(Some(Box::new(match operation {
+                        Operation::Configure(bounds) => facts.configure(*bounds),
+                        Operation::Touch => facts.touch(),
                         _ => facts.purge(),
                     })))
                 }
@@ -256,8 +258,8 @@ impl ChannelState {
     }
 
     /// Notes that a change was handed to the journal.
-    pub(crate) fn hand_over_change(&mut self, wish: Option<&Wish>, change: &Change) {
-        if wish.is_some_and(Wish::is_exclusive) {
+    pub(crate) fn hand_over_change(&mut self, operation: Option<&Operation>, change: &Change) {
+        if operation.is_some_and(Operation::is_exclusive) {
             self.phase = ChannelPhase::Changing;
         }
         if let (Content::Born, Some(cut)) =
@@ -292,25 +294,25 @@ impl ChannelState {
 
     /// A change was not kept.
     pub(crate) fn fail_change(&mut self, change: &Change) {
-        if let Some(life) = &mut self.life {
-            life.fail(change);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.fail(change);
         }
     }
 
     /// The journal refused a change that was handed to it just now.
     pub(crate) fn refuse_change(&mut self, change: &Change) {
-        if let Some(life) = &mut self.life {
-            life.refuse(change);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.refuse(change);
         }
         if change.content == Content::Born {
             self.minted = self.log.newest();
         }
     }
 
-    /// The channel was removed: who still holds it sees one that was never there.
-    pub(crate) fn vanish(&mut self) {
+    /// The channel was removed: tasks that still hold it see one that was never there.
+    pub(crate) fn clear_removed(&mut self) {
         self.log = Log::new(self.log.epoch());
-        (self.minted, self.life) = (Seq::ZERO, None);
+        (self.minted, self.ledger) = (Seq::ZERO, None);
     }
 
     /// What the channel is once nothing exclusive is pending.
@@ -320,20 +322,20 @@ impl ChannelState {
 
     /// Nothing is pending any more, and something failed.
     pub(crate) fn roll_back_life(&mut self) {
-        if let Some(life) = &mut self.life {
-            life.roll_back();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.roll_back();
         }
     }
 
-    /// Wakes those who wait for what is pending, when it is dropped without a lock.
+    /// Wakes those that wait for what is pending, when it is dropped without a lock.
     pub(crate) fn settled(&mut self) -> Option<watch::Sender<()>> {
-        self.life.as_mut().and_then(|life| life.settled())
+        self.ledger.as_mut().and_then(|ledger| ledger.settled())
     }
 
     /// The channel's life, made if nothing had to be remembered of it yet.
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
         let recalled = self.recalled;
-        self.life.get_or_insert_with(|| {
+        self.ledger.get_or_insert_with(|| {
             Box::new(if recalled { Ledger::plain_recalled() } else { Ledger::default() })
         })
     }
@@ -341,8 +343,8 @@ impl ChannelState {
     /// A reader uses the channel, if it is there.
     pub(crate) fn use_life(&mut self, now: Timestamp) {
         let seen = self.sight();
-        if let Some(life) = &mut self.life {
-            let _ = life.at(now, seen, true);
+        if let Some(ledger) = &mut self.ledger {
+            let _ = ledger.at(now, seen, true);
         }
     }
 
@@ -355,9 +357,9 @@ impl ChannelState {
     /// What the channel is at `now`; a use lengthens its time.
     pub(crate) fn standing(&mut self, now: Timestamp, used: bool) -> (Existence, Standing) {
         let seen = self.sight();
-        let existence = match &mut self.life {
+        let existence = match &mut self.ledger {
             None => Facts::plain(seen).existence(now),
-            Some(life) => life.at(now, seen, used),
+            Some(ledger) => ledger.at(now, seen, used),
         };
         let standing = match existence {
             Existence::Absent | Existence::Over => Standing::Absent,
@@ -369,25 +371,25 @@ impl ChannelState {
 
     /// Whether its time is over.
     pub(crate) fn is_over(&mut self, now: Timestamp) -> bool {
-        self.life.is_some() && self.standing(now, false).0 == Existence::Over
+        self.ledger.is_some() && self.standing(now, false).0 == Existence::Over
     }
 
     /// Whether a use lengthens its time.
     pub(crate) fn is_sliding(&self) -> bool {
-        self.life.as_ref().is_some_and(|life| matches!(life.life().lifetime, Lifetime::Sliding(_)))
+        self.ledger.as_ref().is_some_and(|ledger| matches!(ledger.life().lifetime, Lifetime::Sliding(_)))
     }
 
     /// Whether the journal should hear of the last use, which is said once.
     pub(crate) fn tell_use(&mut self) -> bool {
         let newest_at = self.log.newest_at();
-        self.life.as_mut().is_some_and(|life| life.tell_use(newest_at))
+        self.ledger.as_mut().is_some_and(|ledger| ledger.tell_use(newest_at))
     }
 
     /// The channel as readers see it, if it is there.
     pub(crate) fn description(&self) -> Description {
         let seen = self.sight();
-        let life = self.life.as_ref().map_or_else(Arc::default, |life| life.life().clone());
-        let used = self.life.as_ref().map_or(seen.newest_at, |life| life.visible_facts(seen).used);
+        let life = self.ledger.as_ref().map_or_else(Arc::default, |ledger| ledger.life().clone());
+        let used = self.ledger.as_ref().map_or(seen.newest_at, |ledger| ledger.visible_facts(seen).used);
         let (ends_at, log) = (life.ends_at(used), &self.log);
         Description {
             life,
@@ -409,7 +411,7 @@ impl ChannelState {
             Existence::Hidden => Some(Due::Hidden),
             Existence::Absent => None,
             Existence::Live => {
-                let (unkept, lifetime) = self.life.as_ref()?.unkept_use(newest_at)?;
+                let (unkept, lifetime) = self.ledger.as_ref()?.unkept_use(newest_at)?;
                 let leaves = self.used <= idle?;
                 (leaves || unkept > lifetime / 4).then_some(Due::Touch)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::batch::Messages;
-use super::living::Wish;
+use super::living::Operation;
 use super::log::Log;
 use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
@@ -24,7 +24,7 @@ impl ChannelState {
         ending: Ending,
         key: Option<(IdempotencyKey, Fingerprint)>,
         change: Option<Box<Change>>,
-        wish: Option<&Wish>,
+        operation: Option<&Operation>,
     ) -> Pending {
         self.pending += 1;
         self.handed += 1;
@@ -32,7 +32,7 @@ impl ChannelState {
             self.phase = ChannelPhase::Closing;
         }
         if let Some(change) = &change {
-            self.hand_over_change(wish, change);
+            self.hand_over_change(operation, change);
         }
         let new = change.as_ref().and_then(|change| change.life.as_ref());
         let bounds = new.map(|life| life.bounds).or_else(|| self.bounds());

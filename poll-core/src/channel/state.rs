@@ -42,7 +42,7 @@ pub(crate) struct ChannelState {
     /// For the times of evicted messages.
     pub(super) times: Option<Charge>,
     /// What is remembered of the channel beside its messages; few have any of it.
-    pub(crate) life: Option<Box<Ledger>>,
+    pub(crate) ledger: Option<Box<Ledger>>,
     /// Whether it was loaded, so that the journal may know more.
     pub(super) recalled: bool,
 }
@@ -81,7 +81,7 @@ impl ChannelState {
             keys: Keys::default(),
             receipts: None,
             times: None,
-            life: None,
+            ledger: None,
             recalled: false,
         }
     }
@@ -95,7 +95,7 @@ impl ChannelState {
         let whole = inherits.is_some_and(|cut| loaded.oldest.0 == cut.last.next());
         let oldest = if whole { (Seq::new(1), Timestamp::ZERO) } else { loaded.oldest };
         state.log = Log::resumed(loaded.epoch, oldest, loaded.newest);
-        state.life = life.map(|life| Box::new(Ledger::recalled(life)));
+        state.ledger = life.map(|life| Box::new(Ledger::recalled(life)));
         state.recalled = true;
         loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
         state.keys = Keys::not_loaded();
@@ -118,7 +118,7 @@ impl ChannelState {
     /// The log as readers see it; `None` where there is no channel, as before its first message.
     pub(crate) fn visible_log(&self) -> Option<&Log> {
         let has_log = self.log.newest() > Seq::ZERO || self.log.is_ended();
-        let visible = self.life.as_ref().map_or(has_log, |life| life.is_visible(has_log));
+        let visible = self.ledger.as_ref().map_or(has_log, |ledger| ledger.is_visible(has_log));
         visible.then_some(&self.log)
     }
 
@@ -131,12 +131,12 @@ impl ChannelState {
         self.log.is_empty()
             && self.pending == 0
             && self.keys.is_empty()
-            && self.life.as_ref().is_none_or(|life| life.is_forgettable())
+            && self.ledger.as_ref().is_none_or(|ledger| ledger.is_forgettable())
     }
 
     /// Whether the journal has everything, so that the channel can be loaded again.
     pub(crate) fn is_kept(&self) -> bool {
-        self.pending == 0 && self.unkept == 0 && self.life.as_ref().is_none_or(|life| life.is_free())
+        self.pending == 0 && self.unkept == 0 && self.ledger.as_ref().is_none_or(|ledger| ledger.is_free())
     }
 
     /// When the channel was last used. A later time than `now` was read from a clock that has gone back since, and
@@ -153,7 +153,7 @@ impl ChannelState {
 
     /// Whether the next publish is the channel's first.
     pub(crate) fn is_new(&self) -> bool {
-        let born = self.life.as_ref().is_some_and(|life| life.is_born());
+        let born = self.ledger.as_ref().is_some_and(|ledger| ledger.is_born());
         self.minted == Seq::ZERO && self.pending == 0 && !self.log.is_ended() && !born
     }
 }

@@ -1,8 +1,8 @@
 //! What a shared log does for channels with a life of their own.
 //!
-//! The rules are asked on the server that a wish came to. What they are asked with is a [`Survey`], and what they decide is a
-//! [`SharedChange`], which the log carries out only if the survey still holds: in the same step, and with the messages that
-//! belong to it. If it does not hold, the outcome is [`Outdated`](super::Outcome::Outdated), and the rules are asked again.
+//! The rules are asked on the server that an operation came to. What they are asked with is a [`Survey`], and what they decide
+//! is a [`SharedChange`], which the log carries out only if the survey still holds: in the same step, and with the messages
+//! that belong to it. If it does not hold, the outcome is [`Outdated`](super::Outcome::Outdated), and the rules are asked again.
 
 use super::archive::Reply;
 use super::shared_publish::{PublishReply, SharedPublish};
@@ -79,7 +79,7 @@ pub struct SharedChange {
     pub change: Change,
     /// How the change's producer was in the survey.
     pub producer_before: Option<Producer>,
-    /// Who has to hear of it.
+    /// Which servers have to hear of it.
     pub audience: Audience,
     /// What it changes of the channel's forks.
     pub forks: ForkChange,

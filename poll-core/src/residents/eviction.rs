@@ -54,8 +54,8 @@ impl Residents {
             let has_receipts = state.receipts.is_some();
             let unused = state.unused_since(now) <= until;
             let newest_at = state.log.newest_at();
-            let unkept = |life: &Ledger| life.unkept_use(newest_at).is_some();
-            let has_unkept_use = state.life.as_deref().is_some_and(unkept);
+            let unkept = |ledger: &Ledger| ledger.unkept_use(newest_at).is_some();
+            let has_unkept_use = state.ledger.as_deref().is_some_and(unkept);
             let agrees = !has_unkept_use
                 && state.is_kept()
                 && unused

@@ -83,7 +83,7 @@ impl Residents {
         added: u64,
     ) {
         let mut freed = state.retain(now, &self.retention, &self.memory);
-        if state.life.is_some() {
+        if state.ledger.is_some() {
             freed += self.finish_life(&mut state);
         }
         self.add_weight(added);
@@ -107,7 +107,7 @@ impl Residents {
             MemoryLimit::Retained(_) => state.retain_bytes(&self.memory),
             MemoryLimit::Tail(_) => 0,
         };
-        self.count_kept(state);
+        self.count_unevictable(state);
         freed
     }
 
@@ -118,9 +118,9 @@ impl Residents {
             let mut state = channel.state.lock();
             state.phase = ChannelPhase::Forgotten;
             freed = state.log.weight();
-            origin = state.life.as_ref().and_then(|life| life.life().origin.clone());
-            self.uncount_kept(&mut state);
-            state.vanish();
+            origin = state.ledger.as_ref().and_then(|ledger| ledger.life().origin.clone());
+            self.uncount_unevictable(&mut state);
+            state.clear_removed();
             true
         };
         self.directory.remove(channel, forget);

@@ -24,7 +24,7 @@ pub(crate) struct Residents {
     pub(super) weight: AtomicU64,
     pub(super) published: AtomicU64,
     /// The weight of the messages that are never evicted, in bytes.
-    kept: AtomicU64,
+    unevictable: AtomicU64,
 }
 
 impl Residents {
@@ -43,7 +43,7 @@ impl Residents {
             limit,
             weight: AtomicU64::new(0),
             published: AtomicU64::new(0),
-            kept: AtomicU64::new(0),
+            unevictable: AtomicU64::new(0),
         }
     }
 
@@ -90,22 +90,22 @@ impl Residents {
     }
 
     /// Whether messages of this weight that are never evicted can be retained as well.
-    pub(crate) fn has_room_for_kept(&self, weight: u64) -> bool {
-        self.kept.load(Ordering::Relaxed).saturating_add(weight) <= self.retention.bytes()
+    pub(crate) fn has_room_for_unevictable(&self, weight: u64) -> bool {
+        self.unevictable.load(Ordering::Relaxed).saturating_add(weight) <= self.retention.bytes()
     }
 
     /// Counts what a channel holds among what is never evicted, if that is so.
-    pub(crate) fn count_kept(&self, state: &mut ChannelState) {
+    pub(crate) fn count_unevictable(&self, state: &mut ChannelState) {
         let weight = if state.keeps_everything() { state.log.weight() } else { 0 };
-        let Some(life) = &mut state.life else { return };
-        let counted = std::mem::replace(&mut life.counted, weight);
-        self.kept.fetch_add(weight.wrapping_sub(counted), Ordering::Relaxed);
+        let Some(ledger) = &mut state.ledger else { return };
+        let counted = std::mem::replace(&mut ledger.counted, weight);
+        self.unevictable.fetch_add(weight.wrapping_sub(counted), Ordering::Relaxed);
     }
 
     /// The channel leaves memory.
-    pub(crate) fn uncount_kept(&self, state: &mut ChannelState) {
-        let Some(life) = &mut state.life else { return };
-        self.kept.fetch_sub(std::mem::take(&mut life.counted), Ordering::Relaxed);
+    pub(crate) fn uncount_unevictable(&self, state: &mut ChannelState) {
+        let Some(ledger) = &mut state.ledger else { return };
+        self.unevictable.fetch_sub(std::mem::take(&mut ledger.counted), Ordering::Relaxed);
     }
 
     /// The weight of all messages in memory, in bytes.

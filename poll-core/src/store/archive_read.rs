@@ -107,9 +107,8 @@ impl Store {
         stretch: &Stretch,
         newest: Seq,
     ) -> Result<Option<ArchiveAnswer>, JournalError> {
-        let at_hand =
-            || self.0.fetched.at_hand(stretch, newest).map(|batch| Some(ArchiveAnswer::Batch(batch)));
-        let read = self.0.fetched.flights.share(stretch, at_hand, |flight| {
+        let cached = || self.0.fetched.recall(stretch, newest).map(|batch| Some(ArchiveAnswer::Batch(batch)));
+        let read = self.0.fetched.flights.share(stretch, cached, |flight| {
             let asked = stretch.clone();
             self.question(
                 &stretch.channel,

@@ -35,9 +35,9 @@ impl Store {
             // It may have left memory again.
             let Some(channel) = self.residents().get(name) else { continue };
             let pinned = Pinned::of(position, channel.state.lock().log_at(now));
-            let strange = pinned.continuity == Continuity::Reset && position != Position::Unknown;
+            let is_reset = pinned.continuity == Continuity::Reset && position != Position::Unknown;
             match arrival {
-                Arrival::Uncertain(error) if strange => retry.after(error).await?,
+                Arrival::Uncertain(error) if is_reset => retry.after(error).await?,
                 Arrival::Uncertain(_) | Arrival::Current => return Ok(pinned),
             }
         }
@@ -56,7 +56,7 @@ impl Store {
         let arrival = self.arrive_once(journal, now, name).await?;
         let over = self.residents().get(name).filter(|channel| channel.state.lock().is_over(now));
         if let Some(channel) = over
-            && self.bury(now, &channel).await.is_ok()
+            && self.remove_expired(now, &channel).await.is_ok()
         {
             // Another server may have used it since, and then it is not over.
             return self.arrive_once(journal, now, name).await;
@@ -115,8 +115,8 @@ impl Store {
         name: &ChannelName,
     ) -> Result<Loading, JournalError> {
         let mut loading = Loading::Others;
-        let at_hand = || self.residents().get(name);
-        let load = self.0.loads.share(name, at_hand, |flight| {
+        let cached = || self.residents().get(name);
+        let load = self.0.loads.share(name, cached, |flight| {
             loading = Loading::Own;
             self.start_load(journal, now, name, flight);
         });

@@ -33,7 +33,7 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// The batch that the same stretch gave before, if it is still all that the limit allows.
-    pub(super) fn at_hand(&self, stretch: &Stretch, newest: Seq) -> Option<Arc<Batch>> {
+    pub(super) fn recall(&self, stretch: &Stretch, newest: Seq) -> Option<Arc<Batch>> {
         let batches = self.batches.lock();
         let (_, batch) = batches.iter().find(|(other, _)| other == stretch)?;
         let batch = batch.upgrade()?;

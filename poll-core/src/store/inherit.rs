@@ -181,7 +181,7 @@ impl Store {
     fn life_of(&self, fork: &ChannelName, epoch: Epoch) -> Option<Arc<Life>> {
         let channel = self.residents().get(fork)?;
         let state = channel.state.lock();
-        let life = state.life.as_ref()?.life();
+        let life = state.ledger.as_ref()?.life();
         (state.epoch() == epoch && life.ancestry.cut().is_some()).then(|| life.clone())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::handle::{Backing, Sole, Store};
 use super::life_steps::nothing;
 use super::publish::Submitted;
-use crate::channel::{Due, Reason, Verdict, Wish};
+use crate::channel::{Due, Operation, Reason, Verdict};
 use crate::life::{
     AppendError, Appended, Bounds, Condition, Configured, Create, CreateError, Created, Deleted, Description,
     Purged, Standing, Use,
@@ -38,8 +38,8 @@ impl Store {
         };
         let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();
         let publish = Publish { payloads, key: None, ending: create.ending };
-        let wish = Wish::Create(Box::new(create), Arc::new(life), pin);
-        let submitted = self.submit(now, channel, publish, wish).await?;
+        let operation = Operation::Create(Box::new(create), Arc::new(life), pin);
+        let submitted = self.submit(now, channel, publish, operation).await?;
         self.created(now, channel, submitted).await
     }
 
@@ -79,7 +79,7 @@ impl Store {
         if publish.payloads.is_empty() && publish.ending == crate::types::Ending::Open {
             return Err(PublishError::Nothing.into());
         }
-        match self.submit(now, channel, publish, Wish::Append(condition)).await {
+        match self.submit(now, channel, publish, Operation::Append(condition)).await {
             Ok(Submitted::Published(published)) => {
                 let end = match published.stamps.last() {
                     Some(stamp) => stamp.cursor,
@@ -149,7 +149,7 @@ impl Store {
             looked
         };
         let (existence, standing) = look(how == Use::Renew);
-        if existence == crate::life::Existence::Over && self.is_lived_in(now, &found) {
+        if existence == crate::life::Existence::Over && self.is_prolonged(now, &found) {
             return Ok(look(how == Use::Renew).1);
         }
         Ok(standing)
@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     /// When the journal does not keep that.
     pub async fn purge(&self, now: Timestamp, channel: &ChannelName) -> Result<Purged, PublishError> {
-        Ok(match self.submit(now, channel, nothing(), Wish::Purge).await? {
+        Ok(match self.submit(now, channel, nothing(), Operation::Purge).await? {
             Submitted::Published(_) => Purged::Done,
             Submitted::Settled(Verdict::Hidden) => Purged::Hidden,
             Submitted::Settled(_) => Purged::Absent,
@@ -193,7 +193,7 @@ impl Store {
         channel: &ChannelName,
         bounds: Bounds,
     ) -> Result<Configured, PublishError> {
-        Ok(match self.submit(now, channel, nothing(), Wish::Configure(bounds)).await? {
+        Ok(match self.submit(now, channel, nothing(), Operation::Configure(bounds)).await? {
             Submitted::Published(_) => Configured::Done,
             Submitted::Settled(Verdict::Hidden) => Configured::Hidden,
             Submitted::Settled(_) => Configured::Absent,
@@ -210,7 +210,7 @@ impl Store {
             let _ = match due {
                 Due::Over => self.end_if_over(now, &channel).await,
                 Due::Hidden => self.end(now, &channel, Reason::NoForks).await.map(drop),
-                Due::Touch => self.submit(now, &channel, nothing(), Wish::Touch).await.map(drop),
+                Due::Touch => self.submit(now, &channel, nothing(), Operation::Touch).await.map(drop),
             };
         }
     }
@@ -237,7 +237,7 @@ impl Store {
 
     async fn end_if_over(&self, now: Timestamp, channel: &ChannelName) -> Result<(), PublishError> {
         let Some(channel) = self.residents().get(channel) else { return Ok(()) };
-        self.bury(now, &channel).await
+        self.remove_expired(now, &channel).await
     }
 
     /// The position after a channel's newest message.

@@ -1,10 +1,10 @@
-//! What a publish that wishes for something goes through on its way to the journal.
+//! The steps of a publish with an operation on its way to the journal.
 
 use std::sync::Arc;
 
 use super::handle::{Backing, Sole, Store};
 use super::publish::{Attempt, Submitted};
-use crate::channel::{Channel, ChannelPhase, ChannelState, Decision, ForkCount, Forks, Reason, Wish};
+use crate::channel::{Channel, ChannelPhase, ChannelState, Decision, ForkCount, Forks, Operation, Reason};
 use crate::life::{Change, Existence};
 use crate::types::{ChannelName, Ending, JournalError, Payload, Publish, PublishError, Timestamp};
 
@@ -20,14 +20,14 @@ impl Store {
         channel: &Arc<Channel>,
         state: &mut ChannelState,
         publish: Option<&Publish>,
-        wish: Option<&Wish>,
+        operation: Option<&Operation>,
     ) -> Result<Decided, PublishError> {
         if state.phase == ChannelPhase::Failing {
             self.check_open(state.phase)?;
         }
         let ending = publish.map_or(Ending::Open, |publish| publish.ending);
         let count = if sole.archive.is_some() { ForkCount::InJournal } else { ForkCount::Here };
-        let change = match state.decide(now, wish, ending, (self.retention(), self.memory(), count)) {
+        let change = match state.decide(now, operation, ending, (self.retention(), self.memory(), count)) {
             Decision::Go(change) => change,
             Decision::Wait(outcome) => return Ok(Err(Attempt::Duplicate(outcome))),
             Decision::NeedsProducers => return Ok(Err(Attempt::NeedsProducers)),
@@ -48,35 +48,40 @@ impl Store {
         change: Option<&Change>,
     ) -> Result<(), PublishError> {
         let life = change.and_then(|change| change.life.as_deref());
-        let own = state.life.as_ref().map(|life| life.life().as_ref());
+        let own = state.ledger.as_ref().map(|ledger| ledger.life().as_ref());
         let keeps = life.or(own).is_some_and(|life| life.bounds.keep_everything());
         let payloads = publish.map_or(&[][..], |publish| &publish.payloads);
         let weight: u64 = payloads.iter().map(Payload::weight).sum();
-        if !keeps || weight == 0 || self.archive().is_some() || self.residents().has_room_for_kept(weight) {
+        if !keeps
+            || weight == 0
+            || self.archive().is_some()
+            || self.residents().has_room_for_unevictable(weight)
+        {
             return Ok(());
         }
         let why = "channels without retention fill what may be retained".to_owned();
         Err(JournalError::Full(why).into())
     }
 
-    /// Hands over a publish that wishes for something, and waits for what becomes of it.
+    /// Hands over a publish with an operation, and waits for its outcome.
     pub(super) async fn submit(
         &self,
         now: Timestamp,
         channel: &ChannelName,
         publish: Publish,
-        wish: Wish,
+        operation: Operation,
     ) -> Result<Submitted, PublishError> {
         let sole = match &self.0.backing {
             Backing::Sole(sole) => sole,
             Backing::Shared(journal) => {
                 // Boxed so that what waits for a journal of this server's own is small.
-                let surveyed = Box::pin(self.carry_out(journal.as_ref(), channel, publish, wish, None)).await;
+                let surveyed =
+                    Box::pin(self.carry_out(journal.as_ref(), channel, publish, operation, None)).await;
                 return surveyed.map(|surveyed| surveyed.outcome);
             }
         };
-        let _held = self.hold(sole, now, channel, &wish).await?;
-        self.resume(sole, now, channel, Some(publish), None, Some(wish), None).await
+        let _held = self.hold(sole, now, channel, &operation).await?;
+        self.resume(sole, now, channel, Some(publish), None, Some(operation), None).await
     }
 
     /// Keeps a channel in memory while its journal is asked about it.
@@ -85,9 +90,9 @@ impl Store {
         sole: &Sole,
         now: Timestamp,
         channel: &ChannelName,
-        wish: &Wish,
+        operation: &Operation,
     ) -> Result<Option<Hold>, PublishError> {
-        let (Wish::End(..), Some(_), Some(archive)) = (wish, &sole.archive, self.archive()) else {
+        let (Operation::End(..), Some(_), Some(archive)) = (operation, &sole.archive, self.archive()) else {
             return Ok(None);
         };
         Ok(Some(Hold::of(self.resident(archive, now, channel).await?)))
@@ -99,11 +104,11 @@ impl Store {
         sole: &Sole,
         channel: &ChannelName,
         made: u64,
-        wish: &mut Option<Wish>,
+        operation: &mut Option<Operation>,
     ) -> Result<(), PublishError> {
         let Some(archive) = &sole.archive else { return Ok(()) };
         let any = self.ask(channel, |reply| archive.has_forks(channel, reply)).await?;
-        if let Some(Wish::End(_, forks)) = wish {
+        if let Some(Operation::End(_, forks)) = operation {
             *forks = Some(Forks { made, any });
         }
         Ok(())
@@ -119,8 +124,12 @@ impl Store {
     }
 
     /// Removes a channel whose time is over, unless readers wait on it.
-    pub(super) async fn bury(&self, now: Timestamp, channel: &Arc<Channel>) -> Result<(), PublishError> {
-        if self.is_lived_in(now, channel) {
+    pub(super) async fn remove_expired(
+        &self,
+        now: Timestamp,
+        channel: &Arc<Channel>,
+    ) -> Result<(), PublishError> {
+        if self.is_prolonged(now, channel) {
             return Ok(());
         }
         let name = channel.name();
@@ -132,14 +141,14 @@ impl Store {
         Ok(())
     }
 
-    /// Whether readers who wait on a channel lengthen its time.
-    pub(super) fn is_lived_in(&self, now: Timestamp, channel: &Channel) -> bool {
+    /// Lengthens the time of a channel that readers wait on; returns whether it is not over then.
+    pub(super) fn is_prolonged(&self, now: Timestamp, channel: &Channel) -> bool {
         if !self.notifier().has_waiters(channel.name()) {
             return false;
         }
         let mut state = channel.state.lock();
-        if let Some(life) = &mut state.life {
-            life.prolong(now);
+        if let Some(ledger) = &mut state.ledger {
+            ledger.prolong(now);
         }
         state.standing(now, false).0 != Existence::Over
     }
@@ -155,10 +164,10 @@ impl Store {
             return self.end_shared(journal, channel, reason).await;
         }
         let mut origin = self.origin_of(now, channel).await?;
-        let ended = self.submit(now, channel, nothing(), Wish::End(reason, None)).await?;
+        let ended = self.submit(now, channel, nothing(), Operation::End(reason, None)).await?;
         while let (Submitted::Published(_), Some(source)) = (&ended, origin) {
             origin = self.origin_of(now, &source).await?;
-            match self.submit(now, &source, nothing(), Wish::End(Reason::NoForks, None)).await {
+            match self.submit(now, &source, nothing(), Operation::End(Reason::NoForks, None)).await {
                 Ok(Submitted::Published(_)) => {}
                 // It has other forks, or can be reached. What fails here is found by the sweep.
                 Ok(Submitted::Settled(_)) | Err(_) => break,
@@ -175,7 +184,7 @@ impl Store {
     ) -> Result<Option<ChannelName>, JournalError> {
         let Some(channel) = self.find(now, channel).await? else { return Ok(None) };
         let state = channel.state.lock();
-        let origin = state.life.as_ref().and_then(|life| life.life().origin.as_ref());
+        let origin = state.ledger.as_ref().and_then(|ledger| ledger.life().origin.as_ref());
         Ok(origin.map(|origin| origin.source.clone()))
     }
 }

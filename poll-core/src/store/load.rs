@@ -80,8 +80,8 @@ impl Store {
         now: Timestamp,
         name: &ChannelName,
     ) -> Result<Arc<Channel>, JournalError> {
-        let at_hand = || self.residents().get(name);
-        self.0.loads.share(name, at_hand, |flight| self.start_load(archive, now, name, flight)).await
+        let cached = || self.residents().get(name);
+        self.0.loads.share(name, cached, |flight| self.start_load(archive, now, name, flight)).await
     }
 
     /// Loads a channel. It is in memory before anything else is called from the journal's reply.
@@ -145,7 +145,7 @@ impl Inner {
         let notifier = &self.residents.notifier;
         let unloaded = !notifier.has_waiters(channel.name()) && self.residents.unload(channel, now, until);
         if unloaded {
-            // Who began to wait meanwhile loads it again.
+            // A reader that began to wait meanwhile loads it again.
             notifier.notify(channel.name());
         }
         unloaded

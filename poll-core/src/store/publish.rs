@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::handle::{Backing, Sole, Store};
-use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Reason, Verdict, Wish};
+use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Operation, Reason, Verdict};
 use crate::journal::{Append, Envelope, Mint, Outcome, PublishReply, SharedJournal, SharedPublish, Taken};
 use crate::notifier::Heard;
 use crate::residents::Full;
@@ -16,7 +16,7 @@ use crate::types::{
     SeqRange, Timestamp, fingerprint,
 };
 
-/// What became of a publish that wished for something.
+/// The outcome of a publish with an operation.
 #[derive(Debug)]
 pub(super) enum Submitted {
     Published(Published),
@@ -137,7 +137,7 @@ impl Store {
         channel: &ChannelName,
         mut publish: Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
-        mut wish: Option<Wish>,
+        mut operation: Option<Operation>,
         mut attempt: Option<Attempt>,
     ) -> Result<Submitted, PublishError> {
         loop {
@@ -150,8 +150,10 @@ impl Store {
                 }
                 Some(Attempt::Settled(verdict)) => return Ok(Submitted::Settled(verdict)),
                 Some(Attempt::NeedsProducers) => self.load_producers(sole, channel).await?,
-                Some(Attempt::NeedsForks(made)) => self.count_forks(sole, channel, made, &mut wish).await?,
-                Some(Attempt::Over(over)) => self.bury(now, &over).await?,
+                Some(Attempt::NeedsForks(made)) => {
+                    self.count_forks(sole, channel, made, &mut operation).await?;
+                }
+                Some(Attempt::Over(over)) => self.remove_expired(now, &over).await?,
                 // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
                 Some(Attempt::TooManyChannels) => self.evict_for_new_channel(sole, now).await?,
@@ -163,14 +165,16 @@ impl Store {
                 }
             }
             let found = match self.archive() {
-                None if wish.as_ref().is_none_or(Wish::begins) => self.channel_for(sole, now, channel)?,
+                None if operation.as_ref().is_none_or(Operation::begins) => {
+                    self.channel_for(sole, now, channel)?
+                }
                 None => match self.residents().get(channel) {
                     Some(found) => found,
                     None => return Ok(Submitted::Settled(Verdict::Absent)),
                 },
                 Some(archive) => self.resident(archive, now, channel).await?,
             };
-            attempt = Some(self.begin(sole, now, &found, &mut publish, key, wish.as_ref())?);
+            attempt = Some(self.begin(sole, now, &found, &mut publish, key, operation.as_ref())?);
         }
     }
 
@@ -233,7 +237,7 @@ impl Store {
         channel: &Arc<Channel>,
         publish: &mut Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
-        wish: Option<&Wish>,
+        operation: Option<&Operation>,
     ) -> Result<Attempt, PublishError> {
         let mut state = channel.state.lock();
         if state.phase == ChannelPhase::Forgotten {
@@ -243,10 +247,10 @@ impl Store {
         if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
             return Ok(known);
         }
-        let change = if wish.is_none() && state.life.is_none() {
+        let change = if operation.is_none() && state.ledger.is_none() {
             None
         } else {
-            match self.decide(sole, now, channel, &mut state, publish.as_ref(), wish)? {
+            match self.decide(sole, now, channel, &mut state, publish.as_ref(), operation)? {
                 Ok(change) => change,
                 Err(attempt) => return Ok(attempt),
             }
@@ -267,7 +271,7 @@ impl Store {
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
             return Err(PublishError::Nothing);
         };
-        let pending = state.hand_over(now, ending, key.cloned(), change, wish);
+        let pending = state.hand_over(now, ending, key.cloned(), change, operation);
         let number = pending.number;
         let (reply, answer) = sole.journal.queues().then(oneshot::channel).unzip();
         let envelope = Envelope {
@@ -276,7 +280,7 @@ impl Store {
             pending,
             admitted: admitting.map(Arc::downgrade),
             duplicates,
-            fork: wish.and_then(Wish::pin),
+            fork: operation.and_then(Operation::pin),
             reply: Mutex::new(reply),
         };
         let mut mint = Mint::of(&self.residents().environment, &mut state);

@@ -219,8 +219,8 @@ impl Store {
             let find = |state: &mut ChannelState, cutoff| {
                 state.use_life(now);
                 let Some(log) = state.visible_log() else { return Ok(Found::Never) };
-                let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
-                if strange || seq == Seq::ZERO || seq > log.newest() {
+                let is_other = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
+                if is_other || seq == Seq::ZERO || seq > log.newest() {
                     return Ok(Found::Never);
                 }
                 is_exact(log, cutoff)?;

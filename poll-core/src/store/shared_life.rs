@@ -1,5 +1,5 @@
-//! What a wish goes through where the log is shared: the log is asked how the channel stands, the rules decide here, and the
-//! log carries that out if it still stands so. If it does not, all begins again.
+//! How an operation is carried out where the log is shared: the log is asked how the channel stands, the rules decide here,
+//! and the log carries that out if it still stands so. If it does not, all begins again.
 //!
 //! A fork and its source may be in different partitions, which no step of the log spans. So the source learns of the fork
 //! first, and cannot be removed from then on; then the fork is born, within [`BIRTH`]. A source forgets a fork that was not
@@ -12,7 +12,7 @@ use super::handle::Store;
 use super::life_steps::nothing;
 use super::load::with_life;
 use super::publish::Submitted;
-use crate::channel::{Channel, Decision, Forks as KnownForks, Minting, Reason, Verdict, Wish};
+use crate::channel::{Channel, Decision, Forks as KnownForks, Minting, Operation, Reason, Verdict};
 use crate::journal::{
     Audience, ForkChange, ForkMark, Holds, Outcome, SharedChange, SharedJournal, SharedLives, SharedPublish,
     Survey,
@@ -29,10 +29,10 @@ const BIRTH: Duration = Duration::from_secs(30);
 /// After how long a source forgets a fork that is not there.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
-/// A channel's life before a wish, and its incarnation.
+/// A channel's life before an operation, and its incarnation.
 type Before = (Arc<Life>, Epoch);
 
-/// What became of a wish, and what the channel was.
+/// The outcome of an operation, and what the channel was.
 pub(super) struct Surveyed {
     pub(super) outcome: Submitted,
     before: Option<Before>,
@@ -40,31 +40,31 @@ pub(super) struct Surveyed {
 }
 
 impl Store {
-    /// Has the log carry out a wish. `fork` is what the source knows of the fork that the channel is to be, and by when it
+    /// Has the log carry out an operation. `fork` is what the source knows of the fork that the channel is to be, and by when it
     /// has to be born.
     pub(super) async fn carry_out(
         &self,
         journal: &dyn SharedJournal,
         channel: &ChannelName,
         publish: Publish,
-        wish: Wish,
+        operation: Operation,
         fork: Option<(ForkMark, Timestamp)>,
     ) -> Result<Surveyed, PublishError> {
         let lives = lives(journal)?;
         let Publish { payloads, ending, .. } = publish;
         let publish = SharedPublish { payloads, ending, key: None };
         loop {
-            let survey = self.survey(lives, channel, &wish).await?;
+            let survey = self.survey(lives, channel, &operation).await?;
             if fork.is_some_and(|(_, until)| until < survey.now) {
                 let why = "making the fork took too long".to_owned();
                 return Err(JournalError::Unavailable(why).into());
             }
-            let (decision, before) = self.decide_surveyed(channel, &survey, &wish, ending)?;
+            let (decision, before) = self.decide_surveyed(channel, &survey, &operation, ending)?;
             let change = match decision {
                 Decision::Go(change) => {
                     let change = change.map_or_else(Change::default, |change| *change);
                     if publish.payloads.is_empty() {
-                        with_use(change, &wish, before.as_ref(), survey.now)
+                        with_use(change, &operation, before.as_ref(), survey.now)
                     } else {
                         change
                     }
@@ -81,7 +81,7 @@ impl Store {
                 }
             };
             let removed = change.removes();
-            let change = shared_change(&survey, &wish, change, fork);
+            let change = shared_change(&survey, &operation, change, fork);
             match self.hand_to_shared(|reply| lives.change(channel, publish.clone(), change, reply)).await? {
                 Outcome::Kept(_, stamps) => {
                     self.residents().count_published(stamps.len());
@@ -99,9 +99,9 @@ impl Store {
         &self,
         lives: &dyn SharedLives,
         channel: &ChannelName,
-        wish: &Wish,
+        operation: &Operation,
     ) -> Result<Survey, JournalError> {
-        let producer = wish.producer().cloned();
+        let producer = operation.producer().cloned();
         self.ask(channel, |reply| lives.survey(channel, producer, reply)).await
     }
 
@@ -110,7 +110,7 @@ impl Store {
         &self,
         name: &ChannelName,
         survey: &Survey,
-        wish: &Wish,
+        operation: &Operation,
         ending: Ending,
     ) -> Result<(Decision, Option<Before>), PublishError> {
         let now = survey.now;
@@ -118,27 +118,27 @@ impl Store {
         let channel = Channel::resumed(name.clone(), loaded, Epoch::ZERO, Minting::Elsewhere, now);
         let mut state = channel.state.lock();
         let epoch = state.epoch();
-        let before = state.life.as_ref().map(|life| (life.life().clone(), epoch));
+        let before = state.ledger.as_ref().map(|ledger| (ledger.life().clone(), epoch));
         let existence = state.standing(now, false).0;
         let ledger = state.ledger();
         ledger.producers.recall(survey.producers.clone(), self.memory())?;
         let surveyed;
-        let wish = match wish {
-            Wish::Touch if existence != Existence::Live => {
+        let operation = match operation {
+            Operation::Touch if existence != Existence::Live => {
                 return Ok((Decision::Done(Verdict::Absent), before));
             }
-            Wish::Touch => {
+            Operation::Touch => {
                 ledger.used_at(now);
-                wish
+                operation
             }
-            Wish::End(reason, _) => {
-                surveyed = Wish::End(*reason, Some(KnownForks { made: 0, any: survey.has_forks }));
+            Operation::End(reason, _) => {
+                surveyed = Operation::End(*reason, Some(KnownForks { made: 0, any: survey.has_forks }));
                 &surveyed
             }
-            _ => wish,
+            _ => operation,
         };
         let count = crate::channel::ForkCount::InJournal;
-        let decision = state.decide(now, Some(wish), ending, (self.retention(), self.memory(), count));
+        let decision = state.decide(now, Some(operation), ending, (self.retention(), self.memory(), count));
         Ok((decision, before))
     }
 
@@ -150,7 +150,7 @@ impl Store {
         channel: &ChannelName,
         reason: Reason,
     ) -> Result<Submitted, PublishError> {
-        let ended = self.carry_out(journal, channel, nothing(), Wish::End(reason, None), None).await?;
+        let ended = self.carry_out(journal, channel, nothing(), Operation::End(reason, None), None).await?;
         let mut removed = (channel.clone(), ended.removed.then_some(ended.before).flatten());
         while let (name, Some((life, epoch))) = &removed
             && let Some(Origin { source, .. }) = &life.origin
@@ -161,8 +161,8 @@ impl Store {
             if self.change_forks(journal, &source, forget).await.is_err() {
                 break;
             }
-            let wish = Wish::End(Reason::NoForks, None);
-            let Ok(ended) = self.carry_out(journal, &source, nothing(), wish, None).await else { break };
+            let operation = Operation::End(Reason::NoForks, None);
+            let Ok(ended) = self.carry_out(journal, &source, nothing(), operation, None).await else { break };
             removed = (source, ended.removed.then_some(ended.before).flatten());
         }
         Ok(ended.outcome)
@@ -273,8 +273,8 @@ impl Store {
     ) -> Result<Created, CreateError> {
         let payloads = std::mem::take(&mut create.payloads);
         let publish = Publish { payloads, key: None, ending: create.ending };
-        let wish = Wish::Create(Box::new(create), Arc::new(life), None);
-        let born = self.carry_out(journal, channel, publish, wish, fork).await;
+        let operation = Operation::Create(Box::new(create), Arc::new(life), None);
+        let born = self.carry_out(journal, channel, publish, operation, fork).await;
         let born = born.map_err(CreateError::Publish)?;
         self.created(now, channel, born.outcome).await
     }
@@ -286,12 +286,12 @@ impl Store {
         for name in names {
             let resident = self.residents().get(&name);
             let in_use = resident.is_some_and(|channel| {
-                let lived_in = self.is_lived_in(now, &channel);
-                lived_in || matches!(channel.state.lock().standing(now, false).0, Existence::Live)
+                let is_prolonged = self.is_prolonged(now, &channel);
+                is_prolonged || matches!(channel.state.lock().standing(now, false).0, Existence::Live)
             });
             if in_use {
                 // It is over or not as soon as the log knows when it was last used.
-                let touch = self.carry_out(journal, &name, nothing(), Wish::Touch, None).await;
+                let touch = self.carry_out(journal, &name, nothing(), Operation::Touch, None).await;
                 drop(touch);
                 continue;
             }
@@ -344,8 +344,8 @@ fn lives(journal: &dyn SharedJournal) -> Result<&dyn SharedLives, JournalError> 
 }
 
 /// An append without messages is a use that the log would not know of.
-fn with_use(mut change: Change, wish: &Wish, before: Option<&Before>, now: Timestamp) -> Change {
-    if let (Wish::Append(_), Some((before, _))) = (wish, before)
+fn with_use(mut change: Change, operation: &Operation, before: Option<&Before>, now: Timestamp) -> Change {
+    if let (Operation::Append(_), Some((before, _))) = (operation, before)
         && matches!(before.lifetime, Lifetime::Sliding(_))
     {
         let life = change.life.unwrap_or_else(|| before.clone());
@@ -357,16 +357,16 @@ fn with_use(mut change: Change, wish: &Wish, before: Option<&Before>, now: Times
 /// What the log is handed.
 fn shared_change(
     survey: &Survey,
-    wish: &Wish,
+    operation: &Operation,
     change: Change,
     fork: Option<(ForkMark, Timestamp)>,
 ) -> SharedChange {
-    let holds = match wish {
-        Wish::Create(..) | Wish::End(Reason::Over, _) => Holds::Exactly,
+    let holds = match operation {
+        Operation::Create(..) | Operation::End(Reason::Over, _) => Holds::Exactly,
         _ => Holds::ButForMessages,
     };
-    let audience = match wish {
-        Wish::Append(_) | Wish::Touch => Audience::Log,
+    let audience = match operation {
+        Operation::Append(_) | Operation::Touch => Audience::Log,
         _ => Audience::Servers,
     };
     let producer_before = change.producer.as_ref().and_then(|(id, _)| {

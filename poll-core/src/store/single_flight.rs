@@ -33,17 +33,17 @@ impl<K, T> Default for SingleFlight<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
-    /// The answer to `key`: `at_hand` already, pending, or asked for now. `at_hand` runs under this table's lock, which
-    /// is taken before any other.
+    /// The answer to `key`: what `cached` has, or that of the question that is pending, or of one that is asked now. `cached`
+    /// runs under this table's lock, which is taken before any other.
     pub(super) async fn share(
         &self,
         key: &K,
-        at_hand: impl FnOnce() -> Option<T>,
+        cached: impl FnOnce() -> Option<T>,
         ask: impl FnOnce(Flight<K, T>),
     ) -> Result<T, JournalError> {
         let mut answer = {
             let mut flights = self.0.lock();
-            if let Some(answer) = at_hand() {
+            if let Some(answer) = cached() {
                 return Ok(answer);
             }
             if let Some(answer) = flights.get(key) {

@@ -23,7 +23,7 @@ impl Store {
             if shared && state.is_sliding() && self.notifier().has_waiters(channel.name()) {
                 state.use_life(now);
             }
-            let due = state.life.is_some().then(|| state.due(now, idle)).flatten();
+            let due = state.ledger.is_some().then(|| state.due(now, idle)).flatten();
             drop(state);
             // A shared log says itself which channels are hidden, to one server at a time.
             if let Some(due) = due.filter(|due| !shared || *due != Due::Hidden) {
