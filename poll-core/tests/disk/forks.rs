@@ -154,3 +154,23 @@ async fn only_what_is_shared_is_read() {
     let (long, given) = first_read(&disk, "b").await;
     assert!(given == 2 && long <= 4 * short, "{long} reads instead of {short}");
 }
+
+/// After a crash the log is moved to the database: with it, which forks it made and which it removed.
+#[tokio::test]
+async fn forks_that_only_the_log_has_outlive_a_crash() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    first.store.create(NOON, &name("a"), stream("x", None)).await.unwrap();
+    first.store.create(NOON, &name("b"), stream("x", None)).await.unwrap();
+    first.store.create(NOON, &name("fork of b"), stream("y", Some("b"))).await.unwrap();
+    first.settle().await.unwrap();
+    first.store.create(NOON, &name("fork of a"), stream("y", Some("a"))).await.unwrap();
+    assert_eq!(first.store.delete(NOON, &name("fork of b")).await, Ok(Deleted::Gone));
+    disk.crash(|_| false);
+
+    let again = open(disk.port(), unbounded(), Options::default()).await;
+    assert_eq!(again.store.delete(NOON, &name("a")).await, Ok(Deleted::Hidden), "it has a fork");
+    assert_eq!(again.all(NOON, "fork of a").await.len(), 2);
+    assert_eq!(again.store.delete(NOON, &name("b")).await, Ok(Deleted::Gone), "its fork was removed");
+    again.close().await;
+}

@@ -91,11 +91,10 @@ impl Recent {
             if publish.removes() {
                 memtables.first_forks.remove(publish.channel);
             }
-            if let Some(source) = memtables.active.forks.note(&publish) {
+            if let Some(source) = memtables.active.add(publish, retention) {
                 memtables.first_forks.remove(source);
                 memtables.made += 1;
             }
-            memtables.active.add(publish, retention);
         }
     }
 
@@ -239,12 +238,17 @@ impl Memtable {
         self.parts.get(publish.channel).is_none_or(|part| part.follows_with(&publish))
     }
 
-    /// Adds a publish. One that does not come next begins its channel anew.
-    pub(in super::super) fn add(&mut self, publish: Publish<'_>, retention: &Retention) {
+    /// Adds a publish; returns the source if it makes a fork. One that does not come next begins its channel anew.
+    pub(in super::super) fn add<'a>(
+        &mut self,
+        publish: Publish<'a>,
+        retention: &Retention,
+    ) -> Option<&'a ChannelName> {
+        let source = self.forks.note(&publish);
         if publish.removes() {
             let gone = Some(Box::new(PartLife::gone()));
             self.parts.insert(publish.channel.clone(), Part { life: gone, ..Part::before(&publish) });
-            return;
+            return source;
         }
         let part = match self.parts.get_mut(publish.channel) {
             Some(part) if part.follows_with(&publish) => part,
@@ -256,8 +260,7 @@ impl Memtable {
                 if publish.after == Seq::ZERO {
                     self.overhead.channels += channel_weight(publish.channel.as_str());
                 }
-                let Some(part) = self.parts.get_mut(publish.channel) else { return };
-                part
+                self.parts.get_mut(publish.channel)?
             }
         };
         if publish.retains == Retains::All {
@@ -268,6 +271,7 @@ impl Memtable {
         if publish.retains == Retains::AsUsual {
             part.outgrow(retention.messages());
         }
+        source
     }
 }
 
