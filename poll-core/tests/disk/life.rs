@@ -22,6 +22,8 @@ struct OnDisk {
     /// `None` only while it is opened again.
     open: Option<Disk>,
     store: Store,
+    /// How often it was opened again. Every other time it was not closed before.
+    restarts: usize,
 }
 
 /// Little stays in memory.
@@ -33,7 +35,7 @@ impl OnDisk {
     async fn begin() -> Self {
         let disk = FakeDisk::default();
         let open = open(disk.port(), unbounded(), options()).await;
-        Self { disk, store: open.store.clone(), open: Some(open) }
+        Self { disk, store: open.store.clone(), open: Some(open), restarts: 0 }
     }
 }
 
@@ -51,8 +53,10 @@ impl World for OnDisk {
                 (0..200).for_each(|_| open.store.sweep(later, 1_000));
             }
             (Disturbance::Restart, Some(_)) => {
-                if let Some(open) = self.open.take() {
-                    open.close().await;
+                self.restarts += 1;
+                match self.open.take() {
+                    Some(open) if self.restarts.is_multiple_of(2) => open.close().await,
+                    _ => self.disk.crash(|_| false),
                 }
                 let open = open(self.disk.port(), unbounded(), options()).await;
                 self.store = open.store.clone();
