@@ -7,7 +7,7 @@
 //! what is in it, `recovery` how log and database are opened after a crash, and `synced_file` how the database survives a
 //! failed fsync. `docs/journal.md` has the whole of it.
 //!
-//! Not here: what a channel is, who waits for it, and when a message is too old. That is the store's.
+//! Not here: what a channel is, which readers wait for it, and when a message is too old. That is the store's.
 
 mod backoff;
 mod backup;
@@ -100,7 +100,7 @@ impl DiskJournal {
         let shared = Shared::new(environment, Arc::new(location), options, Arc::new(progress));
         let shared = Arc::new(shared);
         let spawn = |thread: Thread| match environment.spawn(thread) {
-            // The journal says by itself when it has ended.
+            // How a thread ended is in the journal's health.
             Ok(_exit) => Ok(()),
             Err(error) => {
                 Err(Fault::new(FaultKind::Failing, format!("there is no thread for the journal: {error}")))

@@ -39,7 +39,7 @@ impl CommitState {
         }
     }
 
-    /// Leaves a damaged channel alone from now on; says whether that changes anything.
+    /// Leaves a damaged channel alone from now on; returns whether that changes anything.
     fn give_up(&mut self, name: &ChannelName) -> bool {
         self.damaged.insert(name.clone()) || self.skipped.insert(name.clone())
     }

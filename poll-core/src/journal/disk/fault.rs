@@ -1,4 +1,4 @@
-//! Errors of the file, each with a line of text.
+//! Errors of the journal's files, each with a line of text, and panics of redb, which count as damage.
 
 use std::cell::Cell;
 use std::fmt;

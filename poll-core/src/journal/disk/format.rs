@@ -1,6 +1,6 @@
 //! The file's tables, and the version of their format.
 //!
-//! A batch of publishes touches as few rows as it can: its messages, and one row of totals. A channel's own row is written
+//! A commit touches as few rows as it can: its messages, and one row of totals. A channel's own row is written
 //! when the channel is created, when it ends and when messages are deleted; where the messages are ahead of it, they are
 //! right.
 //!

@@ -37,7 +37,7 @@ pub(super) struct IndexWork {
     pub(super) closing: Option<Closing>,
 }
 
-/// How the writer ended, and who waits for the journal to be closed.
+/// How the writer ended, and the replies to those that wait for the journal to be closed.
 pub(super) struct Closing {
     /// Whether the log has everything that readers were shown.
     pub(super) written: Result<(), JournalError>,

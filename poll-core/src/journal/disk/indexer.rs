@@ -160,7 +160,7 @@ impl Indexer {
         }
         match done {
             Err(error) => self.failed(&error),
-            // Whatever waited for the segment looks again.
+            // What waited for the segment is tried again.
             Ok(()) if had_pending && !self.waiting.is_empty() => {
                 let waiting = std::mem::take(&mut self.waiting);
                 self.work(None, waiting);
@@ -216,7 +216,7 @@ impl Indexer {
         Ok(())
     }
 
-    /// What a commit did is told.
+    /// Reports what a commit did.
     fn committed(&mut self, summary: CommitSummary) {
         self.indexed();
         let shared = &self.shared;

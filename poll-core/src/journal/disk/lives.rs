@@ -246,7 +246,7 @@ impl CommitState {
         Ok(())
     }
 
-    /// Deletes a channel with everything of it; says whether there was one.
+    /// Deletes a channel with everything of it; returns whether there was one.
     pub(super) fn remove(
         &mut self,
         tables: &mut Tables<'_>,

@@ -50,7 +50,7 @@ impl ReadQueue {
     /// The next one; `None` once the queue is closed.
     pub(super) async fn next(&self) -> Option<Read> {
         loop {
-            // Made before the look, it hears of whatever happens after it.
+            // Made before the queue is looked at, so that what comes after that is noticed.
             let notified = self.notify.notified();
             {
                 let mut state = self.state.lock();

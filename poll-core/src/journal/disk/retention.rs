@@ -1,7 +1,7 @@
 //! What is deleted: messages over their channel's number, over their age, or over the bytes of all channels; idempotency
 //! keys past their window; channels that hold nothing, when another needs the room.
 //!
-//! Rows are deleted a few at a time along with other commits, so that no publisher waits for a large deletion. The store enforces
+//! Rows are deleted a few at a time along with other commits, so that no segment waits for a large deletion. The store enforces
 //! number and age by itself, to the message: whatever is deleted here for those was evicted there before. Only the limit on
 //! all bytes is applied here, and the store is notified.
 
@@ -173,7 +173,7 @@ impl CommitState {
             self.current = Some(name.clone());
             let Some(channel) = self.cache.get_mut(name) else { continue };
             let most = channel.bounds.unwrap_or_default().messages(&retention) as u64;
-            // In slices, so that not every publish touches both ends of its channel.
+            // In slices, so that not every commit touches both ends of a channel.
             let slice = (most / 8).clamp(1, 64);
             let excess = channel.len().saturating_sub(most);
             if excess >= slice {

@@ -226,7 +226,7 @@ impl Shared {
     /// earlier generation is ignored.
     pub(super) fn read_failed(&self, generation: u64, error: Error) {
         let open = self.database();
-        // Under the lock: what says that the next one can be read must come after this.
+        // Under the lock, so that the health says that the next one can be read only after this.
         if open.generation == generation && self.health.borrow().check_readable().is_ok() {
             self.set_health(Component::Database, Health::Away(fault::fault(&error)));
         }

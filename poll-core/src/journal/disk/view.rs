@@ -23,7 +23,7 @@ use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 use crate::life::{Life, Producer, ProducerId};
 use crate::types::{ChannelName, Ending, Epoch, JournalError, Message, Seq, Timestamp};
 
-/// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
+/// What one load brings into memory at most: as much as one answer holds, so that a reader that was away finds what it missed,
 /// and a channel that few read costs little…
 const MESSAGES_LOADED: u64 = 1_000;
 const BYTES_LOADED: u64 = 1 << 20;
@@ -34,8 +34,7 @@ const SHARE: u64 = 8;
 const SKIPPED: u64 = 4_096;
 
 /// Runs `work` on a view of a channel, if the database is open; `look` takes what is needed of the log. After a failed read
-/// the indexer opens the file again, and the health says so before this returns. Damage is the business of this channel
-/// alone.
+/// the indexer opens the file again, and the health says so before this returns. Damage concerns this channel alone.
 pub(super) fn with<L, T>(
     shared: &Shared,
     name: &ChannelName,
@@ -59,7 +58,7 @@ pub(super) fn on_snapshot<T>(
             break open;
         }
         drop(open);
-        // The database is put in stored before the health says that it can be read.
+        // The database is in place before the health says that it can be read.
         shared.health.borrow().check_readable()?;
     };
     let (generation, Some(database)) = (open.generation, open.database.as_ref()) else {

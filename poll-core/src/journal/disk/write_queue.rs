@@ -18,7 +18,7 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// A publish to be committed.
 pub(super) struct PendingAppend {
     pub(super) append: Append<Minted>,
-    /// What to tell of the commit if the publish is visible already; else the publisher waits for it.
+    /// Told of the commit if the publish is visible already; otherwise its publisher waits.
     write_behind: Option<WriteBehind>,
     pub(super) bytes: u64,
 }
@@ -121,7 +121,7 @@ struct State {
     /// When the first entry has to be committed.
     due: Option<Instant>,
     commands: Commands,
-    /// Those that wait for the end.
+    /// Answered when the journal is closed.
     closing: Vec<Reply<()>>,
     /// Accepts no more publishes.
     closed: bool,
@@ -182,7 +182,7 @@ impl WriteQueue {
         }
     }
 
-    /// Keeps the replies of those who wait for the end.
+    /// Keeps replies until the journal is closed.
     pub(super) fn keep_closing(&self, replies: Vec<Reply<()>>) {
         self.state.lock().closing.extend(replies);
     }
@@ -218,7 +218,7 @@ impl WriteQueue {
         let mut state = self.state.lock();
         let is_over = |due| due <= Instant::now();
         let due = state.is_full() || (!state.entries.is_empty() && state.due.is_none_or(is_over));
-        if !due && !state.is_pressing() {
+        if !due && !state.has_commands() {
             return Err(state.due);
         }
         let entries = if due || state.closed { state.take() } else { Vec::new() };
@@ -236,14 +236,14 @@ impl WriteQueue {
         // If the time is up, there is simply nothing to do.
         drop(waited.await);
         let mut state = self.state.lock();
-        let entries = if state.holds_waiting() { state.drain() } else { Vec::new() };
+        let entries = state.drain_waiting();
         let commands = std::mem::take(&mut state.commands);
         Work { entries, commands, closed: state.closed }
     }
 
     fn has_commands_or_waiting(&self) -> bool {
         let state = self.state.lock();
-        state.is_pressing() || state.holds_waiting()
+        state.has_commands() || state.holds_waiting()
     }
 
     /// Takes all publishes.
@@ -253,8 +253,7 @@ impl WriteQueue {
 
     /// Takes all publishes whose publishers wait.
     pub(super) fn drain_waiting(&self) -> Vec<PendingAppend> {
-        let mut state = self.state.lock();
-        if state.holds_waiting() { state.drain() } else { Vec::new() }
+        self.state.lock().drain_waiting()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -291,12 +290,17 @@ impl State {
         self.entries.back().is_some_and(|entry| !entry.is_visible())
     }
 
+    fn drain_waiting(&mut self) -> Vec<PendingAppend> {
+        if self.holds_waiting() { self.drain() } else { Vec::new() }
+    }
+
     fn drain(&mut self) -> Vec<PendingAppend> {
         (self.bytes, self.due) = (0, None);
         std::mem::take(&mut self.entries).into()
     }
 
-    fn is_pressing(&self) -> bool {
+    /// Whether there is something to do besides committing.
+    fn has_commands(&self) -> bool {
         self.closed || !self.commands.is_empty()
     }
 

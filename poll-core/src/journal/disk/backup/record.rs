@@ -1,4 +1,4 @@
-//! What one line of a backup says.
+//! One line of a backup.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

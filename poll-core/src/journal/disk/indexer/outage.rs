@@ -28,7 +28,7 @@ impl Indexer {
         self.work(None, Vec::new());
     }
 
-    /// The database failed. What was under way may have happened: opening the file again tells.
+    /// The database failed. Whether what was under way happened is read from the file once it is open again.
     pub(super) fn failed(&mut self, error: &Error) {
         self.shared.file.unreadable.attribute(self.commit_state.current.as_ref(), error);
         let fault = fault::fault(error);

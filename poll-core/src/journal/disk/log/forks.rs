@@ -1,6 +1,6 @@
 //! Forks that the log made or removed, by their sources.
 //!
-//! Asking whether a source has forks, once for each of ten thousand that are removed, must not look at all of them each time.
+//! They are counted by source, so that removing ten thousand forks one by one does not look at all of them each time.
 
 use super::record::Publish;
 use crate::life::{Change, Content};
@@ -25,7 +25,7 @@ struct OfSource {
 }
 
 impl Forks {
-    /// Notes a fork that a publish makes or removes; says whose it is if it is made.
+    /// Notes a fork that a publish makes or removes; returns the source if it is made.
     pub(super) fn note<'a>(&mut self, publish: &Publish<'a>) -> Option<&'a ChannelName> {
         let Change { life: Some(life), content, .. } = publish.change? else { return None };
         let forking = match content {

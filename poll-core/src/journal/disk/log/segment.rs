@@ -102,7 +102,7 @@ impl Segment {
 pub(in super::super) struct Scan {
     /// Stretches that are not what was written and synced.
     pub(in super::super) damaged: u64,
-    /// Bytes behind the last record that counts, of a write that never ended and was never acknowledged.
+    /// Bytes behind the last record that counts, of a write that was not finished and was never acknowledged.
     pub(in super::super) unfinished: u64,
 }
 
@@ -127,7 +127,7 @@ pub(in super::super) fn read(
 /// A gap in any other write, and one in which nothing is missing, is damage; the records behind it count.
 fn scan(bytes: &[u8], number: u64, mut each: impl FnMut(Record)) -> Scan {
     let mut scan = Scan::default();
-    // A header that is not ours is one that was not synced, or is damaged; records prove themselves.
+    // A wrong header was not synced, or is damaged. The records behind it are judged by their own checksums.
     let (mut offset, mut end) = (HEADER.min(bytes.len()), HEADER.min(bytes.len()));
     let mut gap = None;
     // Records of a write that seems to be unfinished.

@@ -73,8 +73,8 @@ impl Survey {
         }
     }
 
-    /// Tells which forks are not known as such, so that their sources may be removed, and which hold a source that they are
-    /// no forks of.
+    /// Notes forks that are missing in the table of forks, so that their sources may be removed, and entries of that table
+    /// that are no forks.
     fn check_forks(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) {
         let rows = self.rows(pages, "forks", FORKS).filter_map(|entry| pair(&entry.key));
         let known: BTreeSet<(String, String)> = rows.collect();

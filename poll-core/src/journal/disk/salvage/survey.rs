@@ -368,7 +368,7 @@ impl Channel {
     }
 }
 
-/// Picks the commits to read; also tells whether a server would open the file.
+/// Picks the commits to read; also returns whether a server would open the file.
 fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<Pointer>, bool) {
     let roots = |slots: &[Slot]| slots.iter().filter_map(|slot| slot.user).collect();
     let Some((newest, older)) = header.slots.split_first() else { return (Vec::new(), false) };
