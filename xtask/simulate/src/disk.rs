@@ -53,7 +53,7 @@ impl Disk {
         let slow = Arc::new(AtomicU64::new(0));
         let (more, times) = (slow.clone(), random.clone());
         let files = FakeDisk::watched(move |event| {
-            note(event);
+            record(event);
             if let Event::Sync(_) = event {
                 let more = Duration::from_millis(more.load(Ordering::Relaxed));
                 take_time(more + Duration::from_micros(100 * times.below(SYNC)));
@@ -124,14 +124,14 @@ impl Disk {
 }
 
 /// Writes what is done to the disk into the trace.
-fn note(event: Event) {
+fn record(event: Event) {
     match event {
         Event::Write(file, offset, length) => {
-            trace::note("write", (file << 40) ^ offset ^ ((length as u64) << 20));
+            trace::record("write", (file << 40) ^ offset ^ ((length as u64) << 20));
         }
-        Event::Sync(file) => trace::note("sync", file),
-        Event::Length(length) => trace::note("length", length),
-        Event::Remove(file) => trace::note("remove", file),
-        Event::Struck(fault) => trace::tell(|| format!("the disk is struck: {fault:?}")),
+        Event::Sync(file) => trace::record("sync", file),
+        Event::Length(length) => trace::record("length", length),
+        Event::Remove(file) => trace::record("remove", file),
+        Event::Struck(fault) => trace::log(|| format!("the disk is struck: {fault:?}")),
     }
 }

@@ -96,7 +96,7 @@ pub(crate) enum Effect {
 
 /// Inflicts a fault.
 pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -> anyhow::Result<Effect> {
-    trace::tell(|| format!("fault: {fault:?}"));
+    trace::log(|| format!("fault: {fault:?}"));
     let calls = random.below(40);
     let down = Effect::Down(Duration::from_millis(random.below(200)));
     let disk = &server.disk.files;
@@ -130,16 +130,16 @@ pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -
             // A server that is still starting may not have read its log.
             let harm = if is_ready().await { Harm::Flipped } else { Harm::FlippedBeforeRead };
             let what = server.disk.flip(harm);
-            trace::tell(|| what);
+            trace::log(|| what);
         }
         Fault::Cut => {
             let cut = server.network.cut(random.within(1..4));
-            trace::note("cut", cut as u64);
+            trace::record("cut", cut as u64);
         }
         Fault::Stall => {
             let long = Duration::from_millis(random.choose(&[20, 200, 2_000, 20_000]));
             let stalled = server.network.stall(random.within(1..4), long);
-            trace::note("stalled", stalled as u64);
+            trace::record("stalled", stalled as u64);
         }
         Fault::Clock => {
             let millis = random.choose(&[1, 40, 1_500, 60_000, 3_600_000]);

@@ -1,10 +1,10 @@
-//! The hunt for planted bugs: a simulation that does not find them finds nothing.
+//! Finding the planted bugs: a simulation that misses them would miss others.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use poll_core::planted::Bug;
 
 use crate::planted::ALL;
-use crate::run::{Story, run};
+use crate::run::{Verbosity, run};
 
 /// By so many seeds each must be found.
 const SEEDS: u64 = 500;
@@ -31,6 +31,6 @@ fn find(bug: Bug) -> Result<(u64, String)> {
 
 /// What a seed finds, if anything.
 fn fault(seed: u64, bug: Option<Bug>) -> Option<String> {
-    let found = run(seed, Story::Untold, bug).and_then(|outcome| outcome.result);
+    let found = run(seed, Verbosity::Quiet, bug).and_then(|outcome| outcome.result);
     found.err().map(|fault| format!("{fault:#}"))
 }

@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use poll_core::planted::Bug;
 
-use self::run::{Counts, Story, fix_hashes, run};
+use self::run::{Counts, Verbosity, fix_hashes, run};
 
 /// One seed in so many is run twice, and must give the same both times.
 const TWICE: u64 = 16;
@@ -46,7 +46,7 @@ struct Simulate {
     /// The first of them
     #[arg(long, default_value_t = 1, value_name = "S")]
     first: u64,
-    /// Only this seed, with its story
+    /// Only this seed, and print what happened
     #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
     /// Go on after a failure
@@ -103,23 +103,23 @@ impl Counts {
 
 /// Runs a seed, and some of them twice.
 fn checked(seed: u64, bug: Option<Bug>) -> Result<Counts> {
-    let outcome = run(seed, Story::Untold, bug)?;
+    let outcome = run(seed, Verbosity::Quiet, bug)?;
     let counts = outcome.result?;
     if seed.is_multiple_of(TWICE) {
-        let again = run(seed, Story::Untold, bug)?;
+        let again = run(seed, Verbosity::Quiet, bug)?;
         ensure!(again.hash == outcome.hash, "it is not the same every time");
     }
     Ok(counts)
 }
 
-/// Runs a seed twice, and tells its story.
+/// Runs a seed twice, and prints its transcript.
 fn one(seed: u64, bug: Option<Bug>) -> Result<()> {
-    let (first, again) = (run(seed, Story::Told, bug)?, run(seed, Story::Told, bug)?);
-    first.story.lines.iter().for_each(|line| println!("{line}"));
-    let (notes, others) = (&first.story.notes, &again.story.notes);
-    if let Some(at) = (0..notes.len()).find(|&at| others.get(at) != Some(&notes[at])) {
+    let (first, again) = (run(seed, Verbosity::Transcript, bug)?, run(seed, Verbosity::Transcript, bug)?);
+    first.transcript.lines.iter().for_each(|line| println!("{line}"));
+    let (events, others) = (&first.transcript.events, &again.transcript.events);
+    if let Some(at) = (0..events.len()).find(|&at| others.get(at) != Some(&events[at])) {
         let near = at.saturating_sub(8)..at + 4;
-        eprintln!("{:#?}\nand then\n{:#?}", notes.get(near.clone()), others.get(near));
+        eprintln!("{:#?}\nand then\n{:#?}", events.get(near.clone()), others.get(near));
     }
     let counts = first.result.with_context(|| format!("seed {seed}"))?;
     ensure!(first.hash == again.hash, "it is not the same every time");

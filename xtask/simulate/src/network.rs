@@ -80,7 +80,7 @@ impl Outside for Network {
         let dialer = self.dialer.borrow();
         let dialer = dialer.as_ref().ok_or(io::ErrorKind::ConnectionRefused)?;
         let number = self.random.within(1_024..65_000);
-        trace::note("connect", number);
+        trace::record("connect", number);
         let peer = SocketAddr::new(ADDRESS.ip(), u16::try_from(number).unwrap_or(u16::MAX));
         let buffer = self.random.choose(&[64, 500, 4_096, 65_536]);
         let line = Line::new(dialer.connect_with(peer, buffer)?);

@@ -1,6 +1,6 @@
 //! Bugs that are planted into the server, one at a time.
 //!
-//! They are in the server's own code (`poll_core::planted`), in this build only, and sleep in every other simulation.
+//! They are in the server's own code (`poll_core::planted`), in this build only, and inactive in every other simulation.
 
 use poll_core::planted::Bug;
 

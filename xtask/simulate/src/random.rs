@@ -1,25 +1,25 @@
-//! Random numbers from the seed, one row of them for each part of the simulation.
+//! Random numbers from the seed, one stream of them for each part of the simulation.
 //!
-//! A part of its own has numbers of its own, so that a change of one part leaves the others as they were.
+//! So a change of one part leaves the numbers of the others as they were.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// A row of random numbers. A clone goes on in the same row.
+/// A stream of random numbers. A clone goes on in the same stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(Arc<Mutex<StdRng>>);
 
 impl Random {
-    /// The row of a part.
+    /// The stream of a part.
     pub(crate) fn new(seed: u64, part: u64) -> Self {
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(part);
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
     pub(crate) fn bits(&self) -> u64 {
-        self.row().random()
+        self.stream().random()
     }
 
     pub(crate) fn below(&self, end: u64) -> u64 {
@@ -27,12 +27,12 @@ impl Random {
     }
 
     pub(crate) fn within(&self, range: std::ops::Range<u64>) -> u64 {
-        self.row().random_range(range)
+        self.stream().random_range(range)
     }
 
     /// One of these.
     pub(crate) fn choose<T: Copy>(&self, from: &[T]) -> T {
-        let index = self.row().random_range(0..from.len());
+        let index = self.stream().random_range(0..from.len());
         from[index]
     }
 
@@ -41,7 +41,7 @@ impl Random {
         self.below(times) == 0
     }
 
-    fn row(&self) -> MutexGuard<'_, StdRng> {
+    fn stream(&self) -> MutexGuard<'_, StdRng> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,7 +26,7 @@ use crate::planted;
 use crate::platform::Clock;
 use crate::random::Random;
 use crate::server::{Server, Stop, until_ready};
-use crate::trace;
+use crate::trace::{self, Transcript};
 use crate::verdict::{self, Quiet};
 
 /// The one that chat reads, and another.
@@ -38,19 +38,19 @@ const AFTER: Duration = Duration::from_millis(400);
 /// How long it goes on when all is well, before and while it is judged how soon readers are answered.
 const REST: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_millis(400);
-/// No simulation takes as long, by its own time.
+/// The limit on a simulation, by its own time.
 const END: Duration = Duration::from_secs(3_600);
-/// Nor does one take as long by the system's time, however busy it is.
+/// The limit by the system's time, which also a busy machine does not reach.
 const HANG: Duration = Duration::from_secs(120);
 
-/// What came of a seed.
+/// The result of a seed.
 pub(crate) struct Outcome {
     pub(crate) hash: u64,
-    pub(crate) story: trace::Story,
+    pub(crate) transcript: Transcript,
     pub(crate) result: Result<Counts>,
 }
 
-/// How much there was of it.
+/// What was done in it, and how often.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) operations: u64,
@@ -59,11 +59,11 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
 }
 
-/// Whether a story is told of a run.
+/// Whether a transcript of a run is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Story {
-    Told,
-    Untold,
+pub(crate) enum Verbosity {
+    Transcript,
+    Quiet,
 }
 
 /// Has all tables of names hash in the same way, whichever seed is the first: their key is that of the process.
@@ -73,12 +73,12 @@ pub(crate) fn fix_hashes() {
 }
 
 /// Runs a seed on a thread of its own, because the server keeps some things by thread.
-pub(crate) fn run(seed: u64, story: Story, bug: Option<Bug>) -> Result<Outcome> {
+pub(crate) fn run(seed: u64, verbosity: Verbosity, bug: Option<Bug>) -> Result<Outcome> {
     let (sender, outcome) = mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("seed-{seed}"));
     thread.spawn(move || {
         planted::plant(bug);
-        sender.send(run_here(seed, story))
+        sender.send(run_here(seed, verbosity))
     })?;
     match outcome.recv_timeout(HANG) {
         Ok(outcome) => outcome,
@@ -87,7 +87,7 @@ pub(crate) fn run(seed: u64, story: Story, bug: Option<Bug>) -> Result<Outcome> 
     }
 }
 
-fn run_here(seed: u64, story: Story) -> Result<Outcome> {
+fn run_here(seed: u64, verbosity: Verbosity) -> Result<Outcome> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).on_thread_park(poll_http::end_turn);
     // Otherwise some things that happen at the same time have another order each time.
@@ -96,29 +96,29 @@ fn run_here(seed: u64, story: Story) -> Result<Outcome> {
     let runtime = builder.build()?;
     let local = LocalSet::new();
     let result = local.block_on(&runtime, async {
-        trace::begin(story == Story::Told);
+        trace::begin(verbosity == Verbosity::Transcript);
         timeout(END, simulate(seed)).await.context("it does not come to an end")?
     });
     drop(local);
     drop(runtime);
-    let (hash, story) = trace::end();
-    Ok(Outcome { hash, story, result })
+    let (hash, transcript) = trace::end();
+    Ok(Outcome { hash, transcript, result })
 }
 
 async fn simulate(seed: u64) -> Result<Counts> {
-    let row = |part| Random::new(seed, part);
+    let stream = |part| Random::new(seed, part);
     let clock = Clock::new();
-    let network = Rc::new(Network::new(clock.clone(), row(1)));
+    let network = Rc::new(Network::new(clock.clone(), stream(1)));
     let _simulated = Simulated::by(network.clone());
-    let mut server = Server::new(Disk::new(row(2)), clock, network, row(3));
+    let mut server = Server::new(Disk::new(stream(2)), clock, network, stream(3));
     server.start()?;
-    let (random, mut counts) = (row(5), Counts::default());
+    let (random, mut counts) = (stream(5), Counts::default());
     let Plan { faults, is_harmful } = fault::plan(&random);
     // Where something may be gone, readers may be told so.
     let notices = if is_harmful { Notices::Any } else { Notices::Stalls };
-    let population = populate(seed, &row(4), notices);
+    let population = populate(seed, &stream(4), notices);
     for (pause, fault) in faults {
-        if let Some(refused) = live(&mut server, lapse(pause), &random).await? {
+        if let Some(refused) = keep_running(&mut server, pause_for(pause), &random).await? {
             return refuse(&server, &refused, counts);
         }
         counts.faults += 1;
@@ -127,14 +127,14 @@ async fn simulate(seed: u64) -> Result<Counts> {
             server.start()?;
         }
     }
-    if let Some(refused) = live(&mut server, lapse(AFTER), &random).await? {
+    if let Some(refused) = keep_running(&mut server, pause_for(AFTER), &random).await? {
         return refuse(&server, &refused, counts);
     }
-    trace::tell(|| "all is well from now on".to_owned());
+    trace::log(|| "all is well from now on".to_owned());
     server.disk.heal();
     server.network.heal();
     // One that met a fault as it started may end only now.
-    if let Some(refused) = live(&mut server, until_ready(), &random).await? {
+    if let Some(refused) = keep_running(&mut server, until_ready(), &random).await? {
         return refuse(&server, &refused, counts);
     }
     sleep(REST).await;
@@ -152,13 +152,13 @@ fn refuse(server: &Server, why: &str, counts: Counts) -> Result<Counts> {
     Ok(Counts { refused: 1, harmed: 1, ..counts })
 }
 
-async fn lapse(pause: Duration) -> Result<()> {
+async fn pause_for(pause: Duration) -> Result<()> {
     sleep(pause).await;
     Ok(())
 }
 
-/// Starts the server again whenever it ends, until something comes to pass. Gives why it cannot be started any more.
-async fn live(
+/// Starts the server again whenever it ends, until `until` is done. Returns why it cannot be started any more.
+async fn keep_running(
     server: &mut Server,
     until: impl Future<Output = Result<()>>,
     random: &Random,

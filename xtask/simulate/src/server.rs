@@ -68,7 +68,7 @@ impl Server {
         let server = poll_server::run(environment, config()?, vec![listener], shutdown);
         self.running = Some(Running { end: tokio::task::spawn_local(server), trigger });
         self.network.connect_to(dialer);
-        trace::tell(|| "a server starts".to_owned());
+        trace::log(|| "a server starts".to_owned());
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Server {
         self.running = None;
         match end.context("the server panicked")? {
             Err(RunError::Store(error)) => {
-                trace::tell(|| format!("the server ends: {error}"));
+                trace::log(|| format!("the server ends: {error}"));
                 Ok(Stop::Store(error.to_string()))
             }
             other => bail!("the server ended by itself: {other:?}"),
@@ -92,14 +92,14 @@ impl Server {
 
     /// The process ends at once, and everything that it has.
     pub(crate) async fn kill(&mut self) {
-        trace::tell(|| "the server is killed".to_owned());
+        trace::log(|| "the server is killed".to_owned());
         self.end().await;
         self.disk.process_ended();
     }
 
     /// The machine loses its power.
     pub(crate) async fn crash(&mut self) {
-        trace::tell(|| "the machine stops".to_owned());
+        trace::log(|| "the machine stops".to_owned());
         self.end().await;
         self.disk.power_went();
     }
@@ -120,7 +120,7 @@ impl Server {
 
     /// Has the server drain and end.
     pub(crate) async fn drain(&mut self) -> Result<()> {
-        trace::tell(|| "the server drains".to_owned());
+        trace::log(|| "the server drains".to_owned());
         let Some(Running { end, trigger }) = &mut self.running else { return Ok(()) };
         trigger.stop();
         let ended = tokio::select! {

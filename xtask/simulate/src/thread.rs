@@ -16,13 +16,13 @@ const STACK: usize = 256 << 10;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What the stack's owner says when it goes on.
+/// Why the stack goes on.
 enum Order {
     Poll(Waker),
     End,
 }
 
-/// Why it came back.
+/// Why it stopped.
 enum Back {
     /// The work waits for something.
     Pending,

@@ -40,7 +40,7 @@ pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> R
     }
     ensure_soon(&settled, &quiet)?;
     let (publishers, readers) = settled.judge(Cuts::Expected);
-    trace::tell(|| format!("\n{publishers}\n{readers}"));
+    trace::log(|| format!("\n{publishers}\n{readers}"));
     publishers.verdict("acknowledged")?;
     readers.verdict("given")?;
     Ok(operations)

@@ -130,7 +130,7 @@ impl AsyncRead for Cable {
         let before = buf.filled().len();
         let read = this.poll_with(Side::Read, cx, |stream, cx| stream.poll_read(cx, buf));
         if read.is_ready() {
-            trace::note("read", (buf.filled().len() - before) as u64);
+            trace::record("read", (buf.filled().len() - before) as u64);
         }
         read
     }
@@ -147,7 +147,7 @@ impl AsyncWrite for Cable {
         let written = this.poll_with(Side::Write, cx, |stream, cx| stream.poll_write(cx, bytes));
         if let Poll::Ready(written) = &written {
             this.is_under_way = false;
-            trace::note("sent", written.as_ref().map_or(0, |count| *count as u64));
+            trace::record("sent", written.as_ref().map_or(0, |count| *count as u64));
         }
         written
     }

@@ -61,7 +61,7 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         let of_it = || published.iter().filter(|one| one.channel == *channel);
         let tokens = of_it().flat_map(|one| &one.sent).map(|sent| sent.token.as_str()).collect();
         let remains = Remains { whole, missed: *missed, published: tokens };
-        trace::tell(|| format!("{channel}: {} messages, {missed} missed", whole.log.length));
+        trace::log(|| format!("{channel}: {} messages, {missed} missed", whole.log.length));
         for one in of_it() {
             ensure!(one.faults.is_empty(), "{:?}", one.faults);
             remains.judge_publisher(&one.sent)?;

@@ -6,10 +6,10 @@ use xtask_torture::publisher::Published;
 
 use crate::trace;
 
-/// How many messages were sent and questions asked; takes down what came of them.
+/// How many messages were sent and questions asked; records what came of them.
 pub(super) fn count(published: &[Published], accounts: &[Account]) -> u64 {
     for sent in published.iter().flat_map(|one| &one.sent) {
-        trace::note(
+        trace::record(
             "told",
             match sent.told {
                 Told::Kept(place) => 2 + place.map_or(0, |place| place.seq),
@@ -19,7 +19,7 @@ pub(super) fn count(published: &[Published], accounts: &[Account]) -> u64 {
         );
     }
     for seen in accounts.iter().flat_map(|account| &account.seen) {
-        trace::note("seen", seen.seq.unwrap_or(seen.token.len() as u64));
+        trace::record("seen", seen.seq.unwrap_or(seen.token.len() as u64));
     }
     let sent: usize = published.iter().map(|one| one.sent.len()).sum();
     sent as u64 + accounts.iter().map(|account| account.questions).sum::<u64>()
