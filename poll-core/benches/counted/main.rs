@@ -91,7 +91,7 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A message of 100 bytes is published to memory while nobody waits.
+/// A message of 100 bytes is published to memory without waiters.
 fn publish(rounds: u64) {
     let mut world = World::warm();
     (0..rounds).for_each(|_| world.publish());
@@ -112,7 +112,7 @@ fn log_append_evict(rounds: u64) {
     }
 }
 
-/// What every waiter but the first does: takes the batch of the newest message, which somebody asked for before.
+/// What every waiter but the first does: takes the batch of the newest message, which another reader asked for before.
 fn read_tail(rounds: u64) {
     let mut world = World::warm();
     let before = world.end();

@@ -90,7 +90,7 @@ async fn memory_holds_the_tail_of_the_channels_in_use() {
         assert_eq!(store.all(second(100), &channel.to_string()).await.len(), 50);
     }
     (0..100).for_each(|_| store.store.sweep(second(1_000), 16));
-    assert_eq!((store.store.channels_in_memory(), store.store.weight()), (0, 0), "nobody uses them");
+    assert_eq!((store.store.channels_in_memory(), store.store.weight()), (0, 0), "they are not used");
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn damage_at_the_ends_and_in_a_row_is_counted_to_the_message() {
 }
 
 #[tokio::test]
-async fn who_waits_behind_a_damaged_end_is_not_rung_for_it() {
+async fn a_reader_that_waits_behind_a_damaged_end_is_not_woken_by_it() {
     let disk = written(&["a"], 3).await;
     disk.damage(b"<a 3>");
     let store = reopened(&disk).await;

@@ -111,7 +111,7 @@ struct Tally {
     errors: u64,
     /// Messages that were told to be missed.
     missed: u64,
-    /// Messages that are not there, and nobody said so.
+    /// Messages that are missing, and were not reported as missed.
     untold: u64,
     /// Numbers given out twice.
     again: u64,

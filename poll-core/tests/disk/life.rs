@@ -94,7 +94,7 @@ fn check_salvage(steps: &[Step]) {
     });
 }
 
-/// Who appends exactly once goes on after a restart, and what is never evicted has a limit.
+/// A producer that appends exactly once goes on after a restart, and what is never evicted has a limit.
 #[tokio::test]
 async fn producers_and_bounds_outlive_a_restart() {
     let disk = FakeDisk::default();

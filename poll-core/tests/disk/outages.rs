@@ -294,7 +294,7 @@ async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
     assert!(is_unavailable(&behind.await.unwrap()), "it was not begun");
     assert!(is_unavailable(&store.try_send(NOON, "b", "refused").await));
     assert!(is_unknown(&store.start("a", "slow").await.await.unwrap()), "it is the same publish");
-    assert_eq!(store.all(NOON, "a").await.len(), 1, "nobody sees it yet");
+    assert_eq!(store.all(NOON, "a").await.len(), 1, "no reader sees it yet");
     disk.gate().free();
     store.until_writable().await;
     let again = store.start("a", "slow").await.await.unwrap().unwrap();
@@ -323,8 +323,8 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
         }
         disk.heal();
         assert_eq!(store.all(NOON, "a").await, all);
-        // A channel is unloaded once all of it is stored. Whoever closes before that, in the middle of a repair, is told
-        // that some of it is not.
+        // A channel is unloaded once all of it is stored. A close before that, in the middle of a repair, reports that some of
+        // it is not.
         while store.store.channels_in_memory() > 0 {
             store.store.sweep(second(3_600), usize::MAX);
             tokio::task::yield_now().await;

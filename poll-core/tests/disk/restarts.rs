@@ -105,7 +105,7 @@ async fn a_key_is_known_after_a_restart_and_forgotten_after_its_window() {
     first.close().await;
     let again = open(disk.port(), Retention::default(), Options::default()).await;
     again.read(second(299), "a", Position::Start).await;
-    assert_eq!(again.store.memory().used(Kind::Keys), 0, "who reads does not load keys");
+    assert_eq!(again.store.memory().used(Kind::Keys), 0, "a read does not load keys");
     let repeated = again.store.publish(second(299), &name("a"), keyed("it")).await.unwrap();
     assert!(repeated.repeated);
     assert_eq!(repeated.stamps, published.stamps);
@@ -231,7 +231,7 @@ async fn a_channel_that_ends_and_one_that_goes_are_counted() {
     store.send(second(1_000), "b", "one").await;
     let third = store.try_send(second(100), "c", "one").await;
     assert!(matches!(third, Err(PublishError::TooManyChannels { .. })), "{third:?}");
-    // By now the first holds nothing and was unused for longer than anybody is promised anything.
+    // By now the first holds nothing and was unused for longer than anything is promised.
     store.send(second(1_100), "c", "one").await;
     assert_eq!(store.store.channels(), 2);
     assert!(store.all(second(1_100), "a").await.is_empty());

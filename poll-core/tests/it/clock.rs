@@ -64,7 +64,7 @@ fn a_clock_that_leapt_ahead_and_came_back_keeps_no_channel_from_being_forgotten(
     let store = Store::in_memory(retention);
     publish(&store, second(0), "a");
     publish(&store, second(0), "b");
-    // Everybody who reads while the clock is ahead uses the channel in the future.
+    // A read while the clock is ahead is a use of the channel in the future.
     for name in ["a", "b"] {
         read(&store, second(86_400), name, Position::Start);
     }

@@ -190,7 +190,7 @@ fn a_reader_that_is_level_waits_at_once_and_is_woken_by_what_was_not_announced()
 }
 
 #[test]
-fn while_the_log_is_away_what_is_known_is_read_and_what_is_strange_waits() {
+fn while_the_log_is_away_known_messages_are_read_and_unknown_positions_wait() {
     let log = log(Tail::default());
     let (here, there) = (Node::store(&log), Node::store(&log));
     let (node, store) = &here;
@@ -251,14 +251,14 @@ fn a_reader_of_a_channel_that_is_gone_is_reset() {
     assert_eq!(woken.get(), 1);
     let view = landed(node, store.read(NOON, &name("a"), &end, poll_core::Limit::default())).unwrap();
     assert_eq!((view.read_state.continuity, view.next), (Continuity::Reset, Cursor::ZERO));
-    // Who waits on is told by what comes.
+    // A reader that goes on waiting learns it from what comes.
     published(&server, Publish::one(text(1)));
     let view = read_on(store, NOON, "a", &end);
     assert_eq!((view.read_state.continuity, numbers(&view)), (Continuity::Reset, vec![1]));
 }
 
 #[test]
-fn a_channel_that_others_forgot_is_loaded_again_by_who_reads_what_is_not_in_memory() {
+fn a_channel_that_others_forgot_is_loaded_again_by_a_read_beyond_memory() {
     let log = log(Tail { bytes: 200, ..Tail::default() });
     let server = Node::store(&log);
     let (node, store) = &server;

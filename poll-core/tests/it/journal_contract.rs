@@ -191,7 +191,7 @@ fn is_unknown<T>(answer: &Poll<Result<T, PublishError>>) -> bool {
 }
 
 #[test]
-fn a_publish_in_doubt_is_told_shown_to_nobody_and_settled_later() {
+fn a_publish_in_doubt_is_reported_not_shown_and_resolved_later() {
     for kept in [true, false] {
         let (journal, store) = Held::store(Retention::default());
         let (count, a) = (Count::new(), name("a"));
@@ -200,10 +200,10 @@ fn a_publish_in_doubt_is_told_shown_to_nobody_and_settled_later() {
         let mut first = publishing();
         assert!(poll(&mut first, &count).is_pending());
         let append = journal.take();
-        append.doubtful("nobody knows");
+        append.doubtful("it is not known");
         append.doubtful("to say so again changes nothing");
         assert!(is_unknown(&poll(&mut first, &count)));
-        assert_eq!(read(&store, second(0), "a", Position::Start).next, Cursor::ZERO, "nobody sees it");
+        assert_eq!(read(&store, second(0), "a", Position::Start).next, Cursor::ZERO, "no reader sees it");
         let refused = poll(&mut publishing(), &count);
         assert!(matches!(refused, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
         assert_eq!(journal.len(), 0, "nothing stands behind a number that may be void");
@@ -227,7 +227,7 @@ fn an_ending_in_doubt_does_not_pass_for_one() {
     let mut closing = Box::pin(store.close(second(0), &a));
     assert!(poll(&mut closing, &count).is_pending());
     let append = journal.take();
-    append.doubtful("nobody knows");
+    append.doubtful("it is not known");
     assert!(is_unknown(&poll(&mut closing, &count)));
     let mut late: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
     let refused = poll(&mut late, &count);
@@ -248,7 +248,7 @@ fn a_journal_that_ends_in_doubt_leaves_it() {
     let mut first = publishing();
     assert!(poll(&mut first, &count).is_pending());
     let append = journal.take();
-    append.doubtful("nobody knows");
+    append.doubtful("it is not known");
     drop(append);
     assert!(is_unknown(&poll(&mut first, &count)));
     assert!(is_unknown(&poll(&mut publishing(), &count)));
@@ -265,7 +265,7 @@ fn a_journal_that_ends_in_doubt_leaves_it() {
 }
 
 #[test]
-fn a_journal_that_answers_after_its_store_is_gone_harms_nobody() {
+fn a_journal_may_answer_after_its_store_is_gone() {
     let (journal, store) = Held::store(Retention::default());
     let (count, a) = (Count::new(), name("a"));
     for outcome in [Held::keep, Held::fail] {
@@ -306,7 +306,7 @@ fn a_millisecond_is_closed_only_when_nothing_on_its_way_can_share_it() {
 }
 
 #[test]
-fn a_publish_that_was_started_goes_on_without_whoever_started_it() {
+fn a_publish_goes_on_when_its_future_is_dropped() {
     let (journal, store) = Held::store(Retention::default());
     let a = name("a");
     let started = store.start_publish(second(0), &a, Publish::one(text(1))).unwrap();

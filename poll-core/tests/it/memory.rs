@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use poll_core::Payload;
 
-/// The size of the buffer under a payload that nobody else holds.
+/// The size of the buffer under a payload that is not shared.
 fn buffer(payload: Payload) -> usize {
     let (Payload::Json(bytes) | Payload::Text(bytes) | Payload::Binary(bytes)) = payload;
     bytes.try_into_mut().expect("a buffer of its own").capacity()

@@ -61,7 +61,7 @@ fn a_place_that_never_was_is_reset_to_the_oldest_retained() {
         let view = read(&store, second(5), "a", position);
         assert_eq!(numbers(&view), [3, 4, 5], "{position:?}");
         assert_eq!(view.read_state.continuity, Continuity::Reset, "{position:?}");
-        assert_eq!(view.read_state.missed(), None, "nobody knows what a stranger missed");
+        assert_eq!(view.read_state.missed(), None, "what such a reader missed is not known");
     }
 }
 

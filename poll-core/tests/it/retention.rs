@@ -70,7 +70,7 @@ fn by_age_a_message_is_retained_to_its_last_microsecond() {
 }
 
 #[test]
-fn the_sweep_comes_round_to_channels_that_nobody_reads() {
+fn the_sweep_reaches_channels_without_readers() {
     let store = Store::in_memory(Retention { age: Duration::from_secs(10), ..UNBOUND });
     for channel in 0..300 {
         publish(&store, second(channel % 20), &format!("c{channel}"));

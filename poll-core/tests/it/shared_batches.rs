@@ -51,7 +51,7 @@ fn what_one_asks_for_is_not_kept_for_others() {
 }
 
 #[test]
-fn a_tail_is_shared_also_by_askers_who_come_one_after_another() {
+fn a_tail_is_shared_by_readers_that_come_one_after_another() {
     let store = Store::in_memory(Retention::default());
     publish(&store, second(0), "a");
     let mut rendered = 0;
@@ -62,7 +62,7 @@ fn a_tail_is_shared_also_by_askers_who_come_one_after_another() {
             Rendering::default()
         });
     }
-    assert_eq!(rendered, 1, "nobody held the batch in between but the store");
+    assert_eq!(rendered, 1, "only the store held the batch in between");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn waiters(store: &Store, channel: &str, lane: &Lane, number: usize, count: &Arc
 }
 
 #[test]
-fn whoever_comes_after_the_message_does_not_wait() {
+fn a_reader_that_comes_after_the_message_does_not_wait() {
     let store = Store::in_memory(Retention::default());
     let (count, lane) = (Count::new(), store.lane());
     let pinned = pin_at(&store, second(0), "a", Position::End);
@@ -50,7 +50,7 @@ fn a_notification_is_for_its_channel_and_its_waiters_are_woken_once() {
 }
 
 #[test]
-fn a_dropped_waiter_leaves_nothing_and_takes_nobody_with_it() {
+fn a_dropped_waiter_leaves_nothing_and_the_others_stay() {
     let store = Store::in_memory(Retention::default());
     let (count, lanes) = (Count::new(), [store.lane(), store.lane()]);
     let mut kept = wait_at_end(&store, "a", &lanes[0]);
@@ -109,7 +109,7 @@ fn notify_all_wakes_everyone_whatever_they_wait_for() {
 }
 
 #[test]
-fn the_end_of_a_channel_is_news_to_all_who_wait_and_to_all_who_come() {
+fn the_end_of_a_channel_wakes_all_waiters_and_later_ones_do_not_wait() {
     let store = Store::in_memory(Retention::default());
     let (count, lane) = (Count::new(), store.lane());
     publish(&store, second(0), "a");
@@ -266,7 +266,7 @@ fn a_waker_may_come_back_to_the_store() {
 }
 
 #[tokio::test]
-async fn a_driven_worker_answers_all_who_wait_each_message_once() {
+async fn a_driven_worker_answers_all_waiters_each_message_once() {
     const READERS: usize = 1_500;
     const MESSAGES: u64 = 3;
     let store = Store::in_memory(Retention::default());

@@ -161,7 +161,7 @@ fn feed(store: &Store, lane: &Lane) -> StdArc<ListFeed> {
 }
 
 #[test]
-fn a_message_is_read_by_all_who_wait_by_a_feed() {
+fn a_message_is_read_by_all_waiters_of_a_feed() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
@@ -205,7 +205,7 @@ fn a_feed_that_is_joined_while_it_is_notified_wakes_or_is_not_joined() {
 }
 
 #[test]
-fn the_driver_of_a_lane_wakes_those_who_wait_by_a_feed() {
+fn the_driver_of_a_lane_wakes_the_waiters_of_a_feed() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();

@@ -76,7 +76,7 @@ async fn a_forgotten_script_is_loaded_again() {
 }
 
 #[tokio::test]
-async fn whoever_lost_everything_is_told() {
+async fn readers_are_told_that_everything_was_lost() {
     let server = RedisServer::start(&[]);
     let nodes = Node::several(&server.url(), 2).await;
     let traffic = Traffic::start(&nodes);

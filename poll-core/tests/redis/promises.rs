@@ -30,7 +30,7 @@ async fn refused(url: &str, options: Options) -> String {
 async fn a_publish_waits_for_as_many_replicas_as_promised() {
     let master = RedisServer::start(&[]);
     let node = Node::with(&master.url(), durable(Durability::Replicas(1)), retention()).await;
-    // Nobody has it but the master.
+    // Only the master has it.
     let alone = publish(&node, "x").await;
     let unknown = matches!(alone, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))));
     assert!(unknown, "{alone:?}");

@@ -97,10 +97,10 @@ impl Traffic {
         Self { stop, stores, publishers, readers, progress }
     }
 
-    /// Waits until everybody has got on.
+    /// Waits until all readers have got on.
     pub(crate) async fn flows(&self) {
         let before: Vec<_> = self.progress.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        until("everybody gets on", async || {
+        until("all readers get on", async || {
             self.progress
                 .iter()
                 .zip(&before)

@@ -29,7 +29,7 @@ use crate::endpoints::{Next, Told};
 use crate::marker;
 use crate::target::{Shape, Target, Waits};
 
-/// The channel that everybody reads.
+/// The channel that all read.
 const CHANNEL: &str = "bench";
 /// How long a poll waits, in seconds: the longest that the server allows by default.
 const TIMEOUT: u32 = 60;

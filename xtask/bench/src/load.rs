@@ -244,7 +244,7 @@ impl Load {
         Ok(())
     }
 
-    /// Handles events until the server is idle, so that everybody who asked is waiting. Looks every `look`.
+    /// Handles events until the server is idle, so that all readers are waiting. Looks every `look`.
     pub(crate) fn settle(&mut self, look: Duration) -> Result<()> {
         let begun = Instant::now();
         let (mut idle, mut before) = (0, cpu(&self.processes)?);

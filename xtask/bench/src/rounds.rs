@@ -25,7 +25,7 @@ pub(crate) fn measure(
     machine::raise_file_limit()?;
     let mut run = machine::new_run(subject)?;
     let cores = Cores::find()?;
-    // Who fills each row.
+    // The scenario and the server of each row.
     let mut lanes = Vec::new();
     for scenario in scenarios {
         for peer in peers {
@@ -40,7 +40,7 @@ pub(crate) fn measure(
             eprintln!("round {round}/{rounds}: {} ({})", scenario.words, scenario.id);
             let mut own: Vec<usize> =
                 (0..lanes.len()).filter(|&lane| lanes[lane].0.id == scenario.id).collect();
-            // Who goes first matters a little: A B, B A.
+            // The order of the servers matters a little: A B, B A.
             if round.is_multiple_of(2) {
                 own.reverse();
             }

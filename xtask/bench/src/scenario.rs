@@ -68,7 +68,7 @@ pub(crate) fn compared(size: Size) -> Vec<Scenario> {
     let every = Some(Duration::from_millis(size.of(50, 10)));
     let publish = |id, full| {
         let (words, publishes) = (format!("publish, {PUBLISHERS} connections"), size.of(full, 500));
-        // Nobody reads; every server knows long polls.
+        // There are no readers; every server knows long polls.
         Scenario::new(id, words, "publish", Mode::LongPoll, move |target, read| {
             workload::publish(target, read, publishes, 0, 0)
         })

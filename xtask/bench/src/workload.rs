@@ -1,7 +1,7 @@
 //! The workloads: what the load does to a server in one round, and what it counts.
 //!
 //! Each is the same for every server and takes a fresh one. What is counted lies between two moments at which the
-//! server is idle and everybody who reads is waiting, so that asking again is part of a delivery. The first message of
+//! server is idle and all readers are waiting, so that asking again is part of a delivery. The first message of
 //! each workload is not counted: it pays for what is allocated on first use.
 
 pub(crate) mod durable;
@@ -120,9 +120,9 @@ fn round_robin(load: &mut Load, publishers: &[usize], channels: u32, messages: u
     })
 }
 
-/// Everybody reads one channel by a response without end; messages come at an interval, or at full speed.
+/// All read one channel by a response without end; messages come at an interval, or at full speed.
 ///
-/// At full speed a few messages are in flight: the next is published once the one that many back has reached everybody,
+/// At full speed a few messages are in flight: the next is published once the one that many back has reached all readers,
 /// acknowledged or not, so that it makes no difference whether a server acknowledges before it delivers or after. One
 /// connection publishes, so that the order is certain.
 pub(crate) fn streams(
@@ -219,7 +219,7 @@ fn short_polls(target: &Target, mut load: Load, repeat: Repeat, requests: u64, f
     Ok(round)
 }
 
-/// Publishes to one channel as fast as they are acknowledged, while nobody reads it; beside it are `others` that hold a
+/// Publishes to one channel as fast as they are acknowledged, without readers; beside it are `others` that hold a
 /// message, and `waiters` each on a channel that does not exist yet.
 pub(crate) fn publish(
     target: &Target,

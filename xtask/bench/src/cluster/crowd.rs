@@ -38,9 +38,12 @@ impl Crowd {
         load.settle(LOOK)?;
         say("waiting")?;
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).context("nobody says when to go on")?;
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("standard input ended before the signal to go on")?;
         let all = u64::from(self.waiters);
-        load.until("the message to reach everybody", |load| load.counts().delivered == all)?;
+        load.until("the message to reach all readers", |load| load.counts().delivered == all)?;
         say("delivered")
     }
 }
@@ -48,5 +51,5 @@ impl Crowd {
 fn say(word: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{word}")?;
-    out.flush().context("nobody listens")
+    out.flush().context("standard output is closed")
 }

@@ -68,7 +68,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&[u8])) {
 /// A publish that is the last of its piece; a pipeline of one is.
 fn note(bytes: &[u8], tell: &Sender<Vec<u8>>) {
     if let Some(command) = publish_in(bytes) {
-        // Whoever listens has gone once it has enough.
+        // The listener may be gone once it has enough.
         let _ = tell.send(command.to_owned());
     }
 }

@@ -14,7 +14,7 @@ use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::target::{Needs, Room, Security, Store, Target};
 use crate::target::{Peer, Running};
 
-/// Everybody comes from one address to one channel.
+/// All clients come from one address to one channel.
 pub(crate) const UNLIMITED: [&str; 4] =
     ["--max-per-channel", "--max-per-address", "--max-connections", "--max-sockets-per-address"];
 

@@ -72,7 +72,7 @@ pub(super) fn summary(run: &Run, plot: &str) -> String {
     format!("{table}\n![Server CPU per operation, by scenario and server]({plot})\n")
 }
 
-/// A row per scenario in which anybody's figure was measured.
+/// A row per scenario in which a figure was measured for any server.
 fn figures(run: &Run, figure: Figure) -> Option<String> {
     let servers = servers(run);
     let rival = rival(run);

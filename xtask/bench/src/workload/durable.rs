@@ -1,4 +1,4 @@
-//! Publishing to disk: how fast, and how soon a message is read.
+//! Publishing to disk: throughput, and the time until a message is read.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::meter::{LOOK, Stopwatch};
 use crate::results::Round;
 use crate::target::Target;
 
-/// Who publishes where.
+/// How many connections publish, and to how many channels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Appends {
     pub(crate) connections: u32,
