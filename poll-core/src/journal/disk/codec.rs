@@ -42,7 +42,7 @@ impl RowError {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     /// The number of the commit.
-    pub(super) batch: u64,
+    pub(super) commit: u64,
     /// The number that the next channel gets.
     pub(super) next: u64,
     pub(super) channels: u64,
@@ -182,7 +182,7 @@ impl Totals {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut row = vec![0; Self::SUMMED];
-        let numbers = [self.batch, self.next, self.channels, self.bytes, self.losses];
+        let numbers = [self.commit, self.next, self.channels, self.bytes, self.losses];
         for (field, number) in row.chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }
@@ -208,7 +208,7 @@ impl Totals {
     fn parse(row: &[u8]) -> Option<Self> {
         let mut fields = Fields(row);
         let mut totals = Self {
-            batch: fields.number()?,
+            commit: fields.number()?,
             next: fields.number()?,
             channels: fields.number()?,
             bytes: fields.number()?,
@@ -447,7 +447,7 @@ mod tests {
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
             let overhead = ended.then_some(Overhead { keys: id, channels: epoch, pages: Some(id >> 1) });
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 }, unevictable: if overhead.is_some() { id } else { 0 } };
+            let totals = Totals { commit: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 }, unevictable: if overhead.is_some() { id } else { 0 } };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -487,7 +487,7 @@ mod tests {
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended, oldest: id };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
             let overhead = Some(Overhead { keys: id, channels: epoch, pages: None });
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch, unevictable: id };
+            let totals = Totals { commit: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch, unevictable: id };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 
@@ -517,7 +517,7 @@ mod tests {
         assert_eq!(Row::decode(1, &row).unwrap(), channel);
 
         let totals = Totals {
-            batch: 1,
+            commit: 1,
             next: 2,
             channels: 3,
             bytes: 4,

@@ -55,7 +55,7 @@ impl CommitState {
             self.cache.clear();
         }
         let before = self.totals;
-        self.totals.batch += 1;
+        self.totals.commit += 1;
         self.current = None;
         self.removed.clear();
         let mut summary = CommitSummary::default();
@@ -218,7 +218,7 @@ impl CommitState {
             summary.renewed.push(name.clone());
         }
         summary.touched.push(name.clone());
-        let touched = (self.totals.batch, first - 1);
+        let touched = (self.totals.commit, first - 1);
         let created = CachedChannel::new(id, row, None);
         self.cache.insert(name.clone(), CachedChannel { front: first, touched, stale: true, ..created });
         Ok(())

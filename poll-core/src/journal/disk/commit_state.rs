@@ -95,9 +95,9 @@ impl CommitState {
             self.cache.insert(name.clone(), CachedChannel::of(stored, bounds));
         }
         let Some(channel) = self.cache.get_mut(name) else { return Ok(None) };
-        if channel.touched.0 != self.totals.batch {
+        if channel.touched.0 != self.totals.commit {
             summary.touched.push(name.clone());
-            channel.touched = (self.totals.batch, channel.row.newest);
+            channel.touched = (self.totals.commit, channel.row.newest);
         }
         Ok(Some(channel))
     }

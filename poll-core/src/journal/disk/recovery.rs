@@ -52,21 +52,21 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         check(&database)
     });
     let version = match checked.map_err(|error| open_fault(&name, &error))? {
-        Content::Empty if opening == Opening::First => {
+        FileKind::Empty if opening == Opening::First => {
             (shared.progress)(Progress::Creating);
             guarded(|| create(&database)).map_err(|error| open_fault(&name, &error))?;
             VERSION
         }
-        Content::Empty => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
-        Content::Journal(version @ OLDEST_VERSION..=VERSION) => version,
-        Content::Journal(version) => {
+        FileKind::Empty => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
+        FileKind::Journal(version @ OLDEST_VERSION..=VERSION) => version,
+        FileKind::Journal(version) => {
             let why = format!("but this server reads and writes version {VERSION}");
             return Err(Fault::new(
                 FaultKind::Version,
                 format!("{name} has format version {version}, {why}"),
             ));
         }
-        Content::Foreign => {
+        FileKind::Foreign => {
             let why = format!("{name} is a database, but not a journal of this server");
             return Err(Fault::new(FaultKind::Damaged, why));
         }
@@ -112,8 +112,8 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
     guarded(|| Ok(builder.create_with_backend(file)?))
 }
 
-/// What a file turned out to be.
-enum Content {
+/// What a file holds.
+enum FileKind {
     Empty,
     /// A journal of this version.
     Journal(u64),
@@ -121,19 +121,19 @@ enum Content {
     Foreign,
 }
 
-fn check(database: &Database) -> Result<Content> {
+fn check(database: &Database) -> Result<FileKind> {
     let txn = database.begin_read()?;
     let format = match txn.open_table(FORMAT) {
         Ok(format) => format,
         Err(TableError::TableDoesNotExist(_)) => {
             let is_new = txn.list_tables()?.next().is_none() && txn.list_multimap_tables()?.next().is_none();
-            return Ok(if is_new { Content::Empty } else { Content::Foreign });
+            return Ok(if is_new { FileKind::Empty } else { FileKind::Foreign });
         }
         Err(TableError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Ok(Content::Foreign),
+        Err(_) => return Ok(FileKind::Foreign),
     };
     let version = format.get(POLL)?.map(|version| version.value());
-    Ok(version.map_or(Content::Foreign, Content::Journal))
+    Ok(version.map_or(FileKind::Foreign, FileKind::Journal))
 }
 
 fn create(database: &Database) -> Result<()> {

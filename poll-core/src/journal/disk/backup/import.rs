@@ -103,7 +103,7 @@ impl Import {
                         }
                     }
                 }
-                self.totals.batch += 1;
+                self.totals.commit += 1;
                 txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
             }
             Ok(txn.commit()?)
