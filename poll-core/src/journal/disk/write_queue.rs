@@ -66,34 +66,15 @@ pub(super) enum Command {
     Close(Reply<()>),
 }
 
-/// All commands since the last batch.
+/// What commands since the last batch ask for, besides to close.
 #[derive(Default)]
 pub(super) struct Commands {
     pub(super) verify: bool,
     pub(super) seal: bool,
     pub(super) settling: Vec<Reply<()>>,
-    pub(super) close: Vec<Reply<()>>,
-}
-
-impl Commands {
-    fn is_empty(&self) -> bool {
-        !self.verify && !self.seal && self.close.is_empty()
-    }
-
-    fn add(&mut self, command: Command) {
-        match command {
-            Command::Verify => self.verify = true,
-            Command::Seal(reply) => {
-                self.seal = true;
-                self.settling.extend(reply);
-            }
-            Command::Close(reply) => self.close.push(reply),
-        }
-    }
 }
 
 /// What the writer does next.
-#[derive(Default)]
 pub(super) struct Work {
     pub(super) entries: Vec<PendingAppend>,
     pub(super) commands: Commands,
@@ -157,10 +138,17 @@ impl WriteQueue {
         if state.ended {
             return Err(command);
         }
-        if matches!(command, Command::Close(_)) {
-            state.closed = true;
+        match command {
+            Command::Verify => state.commands.verify = true,
+            Command::Seal(reply) => {
+                state.commands.seal = true;
+                state.commands.settling.extend(reply);
+            }
+            Command::Close(reply) => {
+                state.closed = true;
+                state.closing.push(reply);
+            }
         }
-        state.commands.add(command);
         drop(state);
         self.notify.notify_one();
         Ok(())
@@ -182,19 +170,16 @@ impl WriteQueue {
         }
     }
 
-    /// Keeps replies until the journal is closed.
-    pub(super) fn keep_closing(&self, replies: Vec<Reply<()>>) {
-        self.state.lock().closing.extend(replies);
-    }
-
-    /// Accepts nothing more, and returns the remaining work.
-    pub(super) fn end(&self) -> Work {
+    /// Accepts nothing more. Returns the publishes that are left, and the replies to give once the journal is closed.
+    pub(super) fn end(&self) -> (Vec<PendingAppend>, Vec<Reply<()>>) {
         let mut state = self.state.lock();
         (state.closed, state.ended) = (true, true);
-        let entries = std::mem::take(&mut state.entries).into();
-        let mut commands = std::mem::take(&mut state.commands);
-        commands.close.append(&mut state.closing);
-        Work { entries, commands, closed: true }
+        // Replies that are dropped count as failures.
+        let commands = std::mem::take(&mut state.commands);
+        let left = (state.drain(), std::mem::take(&mut state.closing));
+        drop(state);
+        drop(commands);
+        left
     }
 
     /// Waits until there is work; returns a batch of publishes and all commands.
@@ -301,7 +286,7 @@ impl State {
 
     /// Whether there is something to do besides committing.
     fn has_commands(&self) -> bool {
-        self.closed || !self.commands.is_empty()
+        self.closed || self.commands.verify || self.commands.seal
     }
 
     fn take(&mut self) -> Vec<PendingAppend> {

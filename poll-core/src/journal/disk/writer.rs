@@ -40,11 +40,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
         shared.set_health(Component::Log, Health::Lost(Fault::new(FaultKind::Closed, why)));
     }
     shared.in_flight.mark_doubtful(why);
-    let left = shared.writes.end();
-    for entry in left.entries {
+    let (left, replies) = shared.writes.end();
+    for entry in left {
         drop(entry.failed(unavailable(why)));
     }
-    shared.indexing.close(Closing { written, replies: left.commands.close });
+    shared.indexing.close(Closing { written, replies });
 }
 
 /// `None` where something panicked.
@@ -86,31 +86,27 @@ impl Writer {
     /// Does one round of work; returns whether to go on.
     fn step(&mut self, work: Work) -> bool {
         let Work { entries, commands, closed } = work;
-        let closing = !commands.close.is_empty();
-        self.shared.writes.keep_closing(commands.close);
-        let was_refusing = match self.health.fault().cloned() {
+        let before = self.health.fault().cloned();
+        match &before {
             None => {
                 self.work(entries);
                 if commands.seal {
                     self.seal();
                 }
                 commands.settling.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
-                false
             }
             Some(fault) => {
                 self.refuse(entries, &fault.error());
                 self.retry();
-                true
             }
-        };
+        }
         // When closing, what cannot be written now, or after one more attempt, is lost.
-        let has_failed_again = self.failed_closing > 1;
-        !(closed || closing)
-            || match self.health.fault() {
-                _ if has_failed_again => false,
-                None => !self.shared.writes.is_empty(),
-                Some(_) => !was_refusing,
-            }
+        match self.health.fault() {
+            _ if !closed => true,
+            _ if self.failed_closing > 1 => false,
+            None => !self.shared.writes.is_empty(),
+            Some(_) => before.is_none(),
+        }
     }
 
     fn work(&mut self, entries: Vec<PendingAppend>) {
