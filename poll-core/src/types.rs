@@ -24,7 +24,7 @@ pub use channel_name::{ChannelName, ChannelNameError};
 pub(crate) use channel_name::{NameIndexMap, NameMap};
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
-pub(crate) use fields::{Fields, length, put};
+pub(crate) use fields::{Fields, length, put, put_numbers};
 pub use followed::{Followed, Run};
 pub(crate) use idempotency::fingerprint;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError, SeqRange};

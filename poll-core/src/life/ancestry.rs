@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::types::{ChannelName, Epoch, Fields, Seq, Timestamp, put};
+use crate::types::{ChannelName, Epoch, Fields, Seq, Timestamp, put, put_numbers};
 
 /// The channels whose messages come before a fork's own; none for a channel that is no fork.
 #[derive(Debug, Clone, Default)]
@@ -173,9 +173,7 @@ impl Older {
 impl Segment {
     fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.channel.as_str().as_bytes());
-        for number in [self.epoch.get(), self.last.get(), self.last_at.as_micros()] {
-            out.extend(number.to_le_bytes());
-        }
+        put_numbers(out, [self.epoch.get(), self.last.get(), self.last_at.as_micros()]);
     }
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {

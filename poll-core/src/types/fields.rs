@@ -10,6 +10,10 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
+pub(crate) fn put_numbers<const N: usize>(out: &mut Vec<u8>, numbers: [u64; N]) {
+    out.extend(numbers.map(u64::to_le_bytes).as_flattened());
+}
+
 /// Reads fields from the first on; `None` where there is too little left.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 

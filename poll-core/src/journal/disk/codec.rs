@@ -16,7 +16,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::weight::{HEAD, KEY_BYTES, SUM, Weight, channel_weight};
 use crate::journal::KeptKey;
 use crate::planted::{self, Bug};
-use crate::types::{ChannelName, Epoch, Fields, IdempotencyKey, Message, Payload, Seq, SeqRange, Timestamp};
+use crate::types::{
+    ChannelName, Epoch, Fields, IdempotencyKey, Message, Payload, Seq, SeqRange, Timestamp, put_numbers,
+};
 
 type Result<T> = std::result::Result<T, RowError>;
 
@@ -181,21 +183,14 @@ impl Totals {
     pub(super) const SUMMED: usize = Self::BYTES + SUM;
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = vec![0; Self::SUMMED];
-        let numbers = [self.commit, self.next, self.channels, self.bytes, self.losses];
-        for (field, number) in row.chunks_exact_mut(8).zip(numbers) {
-            field.copy_from_slice(&number.to_le_bytes());
-        }
-        row[Self::BYTES - 1] = self.relaxed.into();
-        let (said, checksum) = row.split_at_mut(Self::BYTES);
-        checksum.copy_from_slice(&sum(TOTALS, &[said]));
+        let mut row = Vec::new();
+        put_numbers(&mut row, [self.commit, self.next, self.channels, self.bytes, self.losses]);
+        row.push(self.relaxed.into());
+        row.extend(sum(TOTALS, &[&row]));
         if let Some(Overhead { keys, channels, pages }) = self.overhead {
-            for number in [keys, channels, pages.unwrap_or(u64::MAX)] {
-                row.extend(number.to_le_bytes());
-            }
+            put_numbers(&mut row, [keys, channels, pages.unwrap_or(u64::MAX)]);
             row.extend(sum(TOTALS, &[&row]));
-            row.extend(self.indexed.to_le_bytes());
-            row.extend(self.unevictable.to_le_bytes());
+            put_numbers(&mut row, [self.indexed, self.unevictable]);
             row.extend(sum(TOTALS, &[&row]));
         }
         row
@@ -259,9 +254,7 @@ impl Row {
 
     pub(super) fn encode(&self, id: u64) -> Vec<u8> {
         let mut row = Vec::with_capacity(Self::HEAD + 8 + SUM + self.name.as_str().len());
-        for number in [self.epoch, self.losses, self.newest, self.newest_at.as_micros()] {
-            row.extend(number.to_le_bytes());
-        }
+        put_numbers(&mut row, [self.epoch, self.losses, self.newest, self.newest_at.as_micros()]);
         row.push(SUMMED | OLDEST | u8::from(self.ended));
         row.extend(self.oldest.to_le_bytes());
         let name = self.name.as_str().as_bytes();

@@ -21,7 +21,7 @@ use super::tables::Tables;
 use super::weight::{self, SUM, Weight};
 use crate::life::{Bounds, Life, Phase, Producer, ProducerId};
 use crate::sync::Mutex;
-use crate::types::{ChannelName, Timestamp};
+use crate::types::{ChannelName, Timestamp, put_numbers};
 
 /// The tables' parts in checksums, beside those of `codec`.
 const LIFE: u64 = 5;
@@ -54,9 +54,7 @@ pub(super) fn life(id: u64, row: &[u8]) -> Result<Life> {
 
 fn producer_row(id: u64, name: &str, producer: Producer) -> Vec<u8> {
     let mut row = Vec::with_capacity(3 * 8 + SUM);
-    for number in [producer.epoch, producer.last, producer.used.as_micros()] {
-        row.extend(number.to_le_bytes());
-    }
+    put_numbers(&mut row, [producer.epoch, producer.last, producer.used.as_micros()]);
     row.extend(codec::sum(codec::seed(PRODUCER, &[id]), &[name.as_bytes(), &row]));
     row
 }

@@ -21,7 +21,7 @@ pub(super) struct FileState {
     /// What was written since the last good fsync, as offsets and lengths.
     unsynced: Mutex<Vec<(u64, usize)>>,
     pub(super) unreadable: Unreadable,
-    /// The file's length.
+    /// The file's length; zero until it is known.
     length: AtomicU64,
 }
 
@@ -38,16 +38,14 @@ pub(super) struct SyncedFile {
     state: Arc<FileState>,
     /// Whether what may not have reached the disk was written again.
     rewritten: AtomicBool,
-    /// The file's length, once it is known.
-    length: AtomicU64,
 }
 
 impl SyncedFile {
     pub(super) fn new(storage: Box<dyn StorageBackend>, state: &Arc<FileState>) -> Self {
         let storage = Arc::from(storage);
         state.unreadable.opened(&storage);
-        let rewritten = AtomicBool::new(false);
-        Self { storage, state: state.clone(), rewritten, length: AtomicU64::new(0) }
+        state.length.store(0, Ordering::Relaxed);
+        Self { storage, state: state.clone(), rewritten: AtomicBool::new(false) }
     }
 
     fn take_unsynced(&self) -> Vec<(u64, usize)> {
@@ -97,7 +95,6 @@ impl StorageBackend for SyncedFile {
     fn len(&self) -> io::Result<u64> {
         self.rewrite_unsynced()?;
         let length = self.storage.len()?;
-        self.length.store(length, Ordering::Relaxed);
         self.state.length.store(length, Ordering::Relaxed);
         Ok(length)
     }
@@ -106,7 +103,7 @@ impl StorageBackend for SyncedFile {
         self.rewrite_unsynced()?;
         // Only damage leads beyond the end of the file. An error would count as the disk's and close the whole file; the
         // contents of `out` make no sense, and count as damage.
-        let (length, end) = (self.length.load(Ordering::Relaxed), offset.saturating_add(out.len() as u64));
+        let (length, end) = (self.state.length(), offset.saturating_add(out.len() as u64));
         if length > 0 && end > length {
             return Ok(());
         }
@@ -119,7 +116,6 @@ impl StorageBackend for SyncedFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.storage.set_len(len)?;
-        self.length.store(len, Ordering::Relaxed);
         self.state.length.store(len, Ordering::Relaxed);
         Ok(())
     }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::life::{Change, Content, Life, Producer, ProducerId};
-use crate::types::{Fields, Timestamp, put};
+use crate::types::{Fields, Timestamp, put, put_numbers};
 
 /// Appends a change to a record.
 pub(super) fn encode(change: &Change, out: &mut Vec<u8>) {
@@ -24,9 +24,7 @@ pub(super) fn encode(change: &Change, out: &mut Vec<u8>) {
     put(out, &change.life.as_ref().map(|life| life.to_bytes()).unwrap_or_default());
     put(out, change.producer.as_ref().map_or(&[], |(id, _)| id.as_str().as_bytes()));
     if let Some((_, producer)) = &change.producer {
-        for number in [producer.epoch, producer.last, producer.used.as_micros()] {
-            out.extend(number.to_le_bytes());
-        }
+        put_numbers(out, [producer.epoch, producer.last, producer.used.as_micros()]);
     }
     put(out, change.forgotten.as_ref().map_or(&[], |id| id.as_str().as_bytes()));
 }

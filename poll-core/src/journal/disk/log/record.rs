@@ -22,7 +22,7 @@ use crate::life::{Change, Content};
 use crate::planted::{self, Bug};
 use crate::types::{
     ChannelName, Ending, Epoch, Fields, Fingerprint, IdempotencyKey, Message, Payload, Seq, Timestamp,
-    length, put,
+    length, put, put_numbers,
 };
 
 /// The first bytes of a record. The first one occurs in no UTF-8 text.
@@ -141,9 +141,7 @@ impl Publish<'_> {
         out.extend([0; FRAME - MARK.len()]);
         let body = out.len();
         out.extend(length(start));
-        for number in [self.epoch.get(), self.after.get(), self.taken.as_micros()] {
-            out.extend(number.to_le_bytes());
-        }
+        put_numbers(out, [self.epoch.get(), self.after.get(), self.taken.as_micros()]);
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         out.push(
             flag(self.ending == Ending::Close, CLOSES)
