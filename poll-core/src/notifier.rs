@@ -1,4 +1,4 @@
-//! Who waits for which channel, and waking them: no lost wake-up, no walk over unrelated waiters.
+//! The waiters of each channel, and waking them: no lost wake-up, no walk over unrelated waiters.
 //!
 //! Waiters are grouped in topics, one for each channel, sharded by name; a topic exists while it has waiters.
 //! Notifying a channel removes its whole topic and hands each [`Lane`] its share of the waiters. A lane belongs to

@@ -1,4 +1,4 @@
-//! What a channel drops: messages that are too old, too many, or in the way when memory runs low.
+//! What a channel drops: messages that are too old, too many, or too much when memory runs low.
 
 use std::time::Duration;
 

@@ -114,7 +114,7 @@ impl Keys {
         }
     }
 
-    /// The outcome of the publish under `key` is unknown until it is kept or fails after all. Duplicates hear that when
+    /// The outcome of the publish under `key` is unknown until it is kept or fails after all. Duplicates learn that when
     /// they are woken.
     pub(crate) fn doubt(&mut self, key: &IdempotencyKey) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {

@@ -88,7 +88,7 @@ pub(crate) enum Due {
     Over,
     /// It is hidden; perhaps it has no forks any more.
     Hidden,
-    /// The journal should hear when it was last used.
+    /// The journal should keep when it was last used.
     Touch,
 }
 
@@ -379,10 +379,10 @@ impl ChannelState {
         self.ledger.as_ref().is_some_and(|ledger| matches!(ledger.life().lifetime, Lifetime::Sliding(_)))
     }
 
-    /// Whether the journal should hear of the last use, which is said once.
-    pub(crate) fn tell_use(&mut self) -> bool {
+    /// Whether the journal should keep the last use; true once for each.
+    pub(crate) fn report_use(&mut self) -> bool {
         let newest_at = self.log.newest_at();
-        self.ledger.as_mut().is_some_and(|ledger| ledger.tell_use(newest_at))
+        self.ledger.as_mut().is_some_and(|ledger| ledger.report_use(newest_at))
     }
 
     /// The channel as readers see it, if it is there.

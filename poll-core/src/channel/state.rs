@@ -140,7 +140,7 @@ impl ChannelState {
     }
 
     /// When the channel was last used. A later time than `now` was read from a clock that has gone back since, and
-    /// counts as now: otherwise a clock that leapt ahead would keep the channel in use for as long.
+    /// counts as now: otherwise a clock that jumped ahead would keep the channel in use for as long.
     pub(crate) fn unused_since(&mut self, now: Timestamp) -> Timestamp {
         self.used = self.used.min(now);
         self.used

@@ -1,4 +1,4 @@
-//! One publish in the journal's hands, and how its messages get their numbers.
+//! A publish as a journal has it, and how its messages get their numbers.
 
 use std::ops::DerefMut;
 use std::sync::{Arc, Weak};

@@ -79,7 +79,7 @@ pub struct SharedChange {
     pub change: Change,
     /// How the change's producer was in the survey.
     pub producer_before: Option<Producer>,
-    /// Which servers have to hear of it.
+    /// Which servers it is announced to.
     pub audience: Audience,
     /// What it changes of the channel's forks.
     pub forks: ForkChange,

@@ -81,7 +81,7 @@ impl Ancestry {
         self.0.as_deref().map(|line| &line.older)
     }
 
-    /// Who has message `seq`; `None` if the fork itself would.
+    /// The ancestor that has message `seq`; `None` if the fork itself would.
     #[must_use]
     pub fn owner(&self, seq: Seq) -> Option<&Segment> {
         let line = self.0.as_deref().filter(|line| seq <= line.cut.last)?;

@@ -24,14 +24,14 @@ pub(crate) struct Ledger {
     over: bool,
     /// When it was last used, as far as that lengthens its time.
     used: Timestamp,
-    /// The last use of which it was said that the journal should hear of it.
-    told: Timestamp,
+    /// The last use that the journal was to keep.
+    reported: Timestamp,
     pub(crate) producers: Producers,
     /// Forks of this channel, where no journal counts them.
     pub(crate) forks: u64,
     /// Forks that are being made.
     pub(crate) pins: u64,
-    /// Those who need the channel to stay in memory.
+    /// How many operations need the channel to stay in memory.
     pub(crate) holds: u64,
     /// How often a fork of it was made.
     pub(crate) forked: u64,
@@ -118,19 +118,19 @@ impl Ledger {
         self.used = now;
     }
 
-    /// How much of a sliding lifetime would be lost if the journal did not hear of the last use.
+    /// How much of a sliding lifetime would be lost if the journal did not keep the last use.
     pub(crate) fn unkept_use(&self, newest_at: Timestamp) -> Option<(Duration, Duration)> {
         let Lifetime::Sliding(lifetime) = self.kept.lifetime else { return None };
         let unkept = self.used.since(self.kept.touched.max(newest_at));
         (!unkept.is_zero()).then_some((unkept, lifetime))
     }
 
-    /// Whether the journal should hear of the last use, which is said once.
-    pub(crate) fn tell_use(&mut self, newest_at: Timestamp) -> bool {
+    /// Whether the journal should keep the last use; true once for each.
+    pub(crate) fn report_use(&mut self, newest_at: Timestamp) -> bool {
         let Some((unkept, lifetime)) = self.unkept_use(newest_at) else { return false };
-        let is_due = unkept.min(self.used.since(self.told)) > lifetime / 4;
+        let is_due = unkept.min(self.used.since(self.reported)) > lifetime / 4;
         if is_due {
-            self.told = self.used;
+            self.reported = self.used;
         }
         is_due
     }

@@ -114,7 +114,7 @@ mod tests {
             let most = most_of_each(&counts, limit);
             let highest = given.iter().copied().max().unwrap();
             for (given, count) in given.iter().zip(&counts) {
-                // Who has more than it gave gave as much as any other, but for one.
+                // A channel that has more than it gave, gave at most one less than any other.
                 prop_assert!(given == count || given + 1 >= highest, "{given} of {count}, {highest}");
                 prop_assert!(*given <= most);
             }

@@ -37,7 +37,7 @@ impl Store {
         match self.try_fetch(archive, channel, missing, pinned).await {
             Ok(Some(fetched)) => Ok(fetched),
             Ok(None) if self.is_resident(channel, epoch) && self.shared().is_some() => {
-                // Other servers may have forgotten it, and this one not heard of that yet: it has to be loaded again.
+                // Other servers may have forgotten it without this one knowing yet: it has to be loaded again.
                 self.residents().reset(channel);
                 Ok(None)
             }

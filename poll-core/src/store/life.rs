@@ -141,8 +141,8 @@ impl Store {
         let look = |used| {
             let mut state = found.state.lock();
             let looked = state.standing(now, used);
-            // A sweep may come by much later, and a use that it did not see is lost with the process.
-            if used && self.archive().is_some() && state.tell_use() {
+            // The next sweep may be much later, and a use that it did not see is lost with the process.
+            if used && self.archive().is_some() && state.report_use() {
                 drop(state);
                 self.0.due.lock().push((channel.clone(), Due::Touch));
             }
@@ -201,7 +201,7 @@ impl Store {
     }
 
     /// Removes the channels whose time is over and the hidden ones that have no forks left, as far as
-    /// [`sweep`](Self::sweep) came across them, and has the journal keep when others were last used.
+    /// [`sweep`](Self::sweep) found them, and has the journal keep when others were last used.
     pub async fn tend(&self, now: Timestamp) {
         let mut due = std::mem::take(&mut *self.0.due.lock());
         due.extend(self.lapsed(now).await);

@@ -7,12 +7,12 @@ use crate::channel::{Batch, ChannelState, Log, Pinned, ReadState, View};
 use crate::memory::Memory;
 use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Timestamp};
 
-/// Whose look it is.
+/// What a look is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
-    /// A reader's: a channel that was deleted or whose time is over is not there.
+    /// A reader: a channel that was deleted or whose time is over is not there.
     Reader,
-    /// A fork's, at what it shares with the channel.
+    /// A fork, of what it shares with the channel.
     Inherited,
 }
 

@@ -321,7 +321,7 @@ impl Store {
             Lookup::NotLoaded => Ok(Some(Attempt::NeedsKeys)),
             Lookup::Pending(outcome) => Ok(Some(Attempt::Duplicate(outcome))),
             Lookup::Doubtful => {
-                let why = "the same publish is in the journal's hands, which failed".to_owned();
+                let why = "the journal has the same publish, and failed".to_owned();
                 Err(JournalError::OutcomeUnknown(why).into())
             }
             Lookup::Kept(numbers) => Ok(Some(Attempt::Repeated(state.epoch(), numbers))),

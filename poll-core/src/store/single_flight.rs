@@ -63,8 +63,8 @@ impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
 
 impl<K: Eq + Hash, T> Flight<K, T> {
     pub(super) fn answer(mut self, answer: Result<T, JournalError>) {
-        // First, so that a caller that asks again once it has the answer does not get the same one. What a good one loaded is at
-        // hand by then.
+        // First, so that a caller that asks again once it has the answer does not get the same one. What a successful one
+        // loaded is in memory by then.
         self.land();
         self.outcome.send_replace(Some(answer));
     }

@@ -19,7 +19,7 @@ impl Store {
             let cutoff = state.cutoff(now, &residents.retention);
             let freed = state.expire(cutoff, &residents.memory);
             state.keys.forget(now, &residents.retention);
-            // Other servers see a use only once the journal hears of it.
+            // Other servers see a use only once the journal has it.
             if shared && state.is_sliding() && self.notifier().has_waiters(channel.name()) {
                 state.use_life(now);
             }
