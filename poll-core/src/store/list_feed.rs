@@ -39,8 +39,8 @@ struct State {
     /// Where its readers are; settled by the first one.
     places: Option<Arc<[Place]>>,
     registered: ListWait,
-    /// How often it was notified. A seat of another number was woken.
-    rings: u32,
+    /// How often it was notified. A seat of an earlier round was woken.
+    round: u32,
     waiting: Slab<Waker>,
     /// Readers that have not left, whether or not they were woken.
     readers: usize,
@@ -62,7 +62,7 @@ type Found = (Arc<ListView>, Timestamp);
 /// A reader's part of a feed. It is not given back by itself: see [`ListFeed::leave`].
 #[derive(Debug)]
 pub struct Seat {
-    rings: u32,
+    round: u32,
     index: u32,
 }
 
@@ -97,8 +97,8 @@ impl ListFeed {
         let waker = waker.clone();
         let mut state = self.state.lock();
         if state.level == Level::No {
-            let bell = Waker::from(self.clone());
-            let cx = &mut Context::from_waker(&bell);
+            let feed = Waker::from(self.clone());
+            let cx = &mut Context::from_waker(&feed);
             let State { registered, readers, .. } = &mut *state;
             if self.store.poll_wait_list(&self.list, places, &self.lane, registered, cx).is_ready() {
                 if *readers == 0 {
@@ -114,7 +114,7 @@ impl ListFeed {
     /// Ready when the feed was notified since the reader took its seat; otherwise `waker` is woken then.
     pub fn poll_seat(&self, seat: &Seat, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
-        if seat.rings != state.rings {
+        if seat.round != state.round {
             return Poll::Ready(());
         }
         let Some(registered) = state.waiting.get_mut(seat.index as usize) else { return Poll::Ready(()) };
@@ -144,9 +144,9 @@ impl ListFeed {
     }
 
     /// Gives a seat back.
-    pub fn leave(&self, Seat { rings, index }: Seat) {
+    pub fn leave(&self, Seat { round, index }: Seat) {
         let mut state = self.state.lock();
-        let waker = if rings == state.rings { state.waiting.try_remove(index as usize) } else { None };
+        let waker = if round == state.round { state.waiting.try_remove(index as usize) } else { None };
         state.readers -= 1;
         let mut found = None;
         if state.readers == 0 {
@@ -164,7 +164,7 @@ impl State {
         self.readers += 1;
         // So many readers fit into no memory.
         let index = u32::try_from(self.waiting.insert(waker)).unwrap_or(u32::MAX);
-        Seat { rings: self.rings, index }
+        Seat { round: self.round, index }
     }
 }
 
@@ -173,7 +173,7 @@ impl Wake for ListFeed {
     fn wake(self: Arc<Self>) {
         let mut state = self.state.lock();
         state.level = Level::No;
-        state.rings = state.rings.wrapping_add(1);
+        state.round = state.round.wrapping_add(1);
         let mut waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.lane.wake(waiting.drain());

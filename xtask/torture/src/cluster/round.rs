@@ -272,12 +272,12 @@ impl Crowd {
         }
         let nodes = system.entrances().into_iter().chain([system.front()]);
         let ends = nodes.flat_map(|node| {
-            let last = |channel: &String| ((node.address, channel.clone()), bell(&self.prefix));
+            let last = |channel: &String| ((node.address, channel.clone()), last_message(&self.prefix));
             wholes.keys().map(last).collect::<Vec<_>>()
         });
         self.end.send_replace(Some(Arc::new(ends.collect::<HashMap<_, _>>())));
         for (channel, whole) in &mut wholes {
-            ring(system, channel, &self.prefix, whole).await?;
+            publish_last(system, channel, &self.prefix, whole).await?;
         }
         let accounts = timeout(2 * PATIENCE, self.readers.join_all()).await;
         Ok(judge(&wholes, published, accounts.context("a reader waits for ever")?, terms))
@@ -285,17 +285,17 @@ impl Crowd {
 }
 
 /// The last message of a round. It ends the waits of all readers.
-fn bell(prefix: &str) -> String {
-    format!("{prefix}-bell")
+fn last_message(prefix: &str) -> String {
+    format!("{prefix}-last")
 }
 
 /// Publishes it, and adds it to the log as what it must be: the next message.
-async fn ring(system: &System, channel: &str, prefix: &str, whole: &mut Whole) -> Result<()> {
+async fn publish_last(system: &System, channel: &str, prefix: &str, whole: &mut Whole) -> Result<()> {
     let node = system.nodes.first().context("there is no node")?.address;
-    let value = Client::new(node).publish(channel, bell(prefix)).await?.json(201)?;
+    let value = Client::new(node).publish(channel, last_message(prefix)).await?.json(201)?;
     let is_next = channel == CHAT || value["id"].as_u64() == Some(whole.log.length + 1);
     ensure!(is_next, "{channel} had {} messages, and the next is {value}", whole.log.length);
-    whole.log.push(bell(prefix));
+    whole.log.push(last_message(prefix));
     Ok(())
 }
 
