@@ -14,7 +14,7 @@ fn uncached() -> Options {
     Options { cache_bytes: 0, tail: Tail { bytes: 1 << 15, ..Tail::default() }, ..Options::default() }
 }
 
-fn stream(text: &str, source: Option<&str>) -> Create {
+pub(crate) fn stream(text: &str, source: Option<&str>) -> Create {
     let origin = source.map(|source| ForkPoint { source: name(source), after: None, further: 0 });
     Create {
         content_type: Some(ContentType::parse("text/plain").unwrap()),

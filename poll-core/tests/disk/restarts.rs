@@ -3,6 +3,7 @@
 use poll_core::environment::{Directory, Environment};
 use poll_core::journal::disk::{DiskJournal, Durability, Options, Progress, Recovered};
 use poll_core::journal::{FaultKind, Tail};
+use poll_core::life::Deleted;
 use poll_core::{
     Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
     Retention, Timestamp,
@@ -10,6 +11,7 @@ use poll_core::{
 
 use crate::fake::FakeDisk;
 use crate::fixture::{NOON, cursor, name, open, second, unbounded};
+use crate::forks::stream;
 
 #[tokio::test]
 async fn everything_is_where_it_was_after_a_clean_stop() {
@@ -287,4 +289,26 @@ async fn what_an_earlier_version_left_in_a_crash_is_repaired_with_progress() {
     let steps = second.progress.lock().unwrap().clone();
     assert!(steps.iter().any(|step| matches!(step, Progress::Repairing(_))), "{steps:?}");
     assert_eq!(second.all(NOON, "a").await, [(1, "one".to_owned())]);
+}
+
+/// However often a channel is removed and created again in one segment, the segment is moved in one commit.
+#[tokio::test]
+async fn a_crash_after_many_removals_of_one_channel_costs_one_commit() {
+    let syncs_to_open = async |times| {
+        let disk = FakeDisk::default();
+        let first = open(disk.port(), unbounded(), Options::default()).await;
+        for _ in 0..times {
+            first.store.create(NOON, &name("a"), stream("x", None)).await.unwrap();
+            assert_eq!(first.store.delete(NOON, &name("a")).await, Ok(Deleted::Gone));
+        }
+        first.store.create(NOON, &name("a"), stream("x", None)).await.unwrap();
+        disk.crash(|_| false);
+        let before = disk.counts().syncs;
+        let again = open(disk.port(), unbounded(), Options::default()).await;
+        let syncs = disk.counts().syncs - before;
+        assert_eq!(again.all(NOON, "a").await.len(), 1);
+        again.close().await;
+        syncs
+    };
+    assert_eq!(syncs_to_open(100).await, syncs_to_open(1).await);
 }

@@ -121,12 +121,12 @@ impl CommitState {
         let life = part.life.as_deref();
         let known = self.known(tables, name, summary)?;
         let is_known = known.is_some_and(|channel| channel.row.visible_epoch(losses) == part.epoch);
-        let is_over = life.is_some_and(|life| life.gone || (life.cleared && !is_known));
+        let is_over = part.is_gone() || life.is_some_and(|life| life.cleared && !is_known);
         if is_over && !self.is_damaged(name) {
             // It was uncounted when the log had it.
             self.remove(tables, name, summary)?;
         }
-        if life.is_some_and(|life| life.gone) {
+        if part.is_gone() {
             return Ok(weight);
         }
         if !is_known {

@@ -233,9 +233,9 @@ impl Memtable {
         self.parts.is_empty()
     }
 
-    /// Whether a publish comes next in its channel, as far as this memtable knows.
+    /// Whether a publish comes next in its channel, or begins one that was removed, as far as this memtable knows.
     pub(in super::super) fn is_next(&self, publish: Publish<'_>) -> bool {
-        self.parts.get(publish.channel).is_none_or(|part| part.follows_with(&publish))
+        self.parts.get(publish.channel).is_none_or(|part| part.is_gone() || part.follows_with(&publish))
     }
 
     /// Adds a publish; returns the source if it makes a fork. One that does not come next begins its channel anew.
@@ -289,10 +289,14 @@ impl Part {
         }
     }
 
+    /// Whether the channel was removed, and not begun again.
+    pub(in super::super) fn is_gone(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.gone)
+    }
+
     /// Whether a publish comes next in this.
     fn follows_with(&self, publish: &Publish<'_>) -> bool {
-        let is_gone = self.life.as_ref().is_some_and(|life| life.gone);
-        !is_gone && self.newest == publish.after && self.epoch == publish.epoch
+        !self.is_gone() && self.newest == publish.after && self.epoch == publish.epoch
     }
 
     /// Adds a publish that follows.

@@ -7,8 +7,7 @@ use super::segment::{self, Scan};
 use crate::environment::Location;
 use crate::types::Retention;
 
-/// Reads a segment. A new memtable begins where records between two publishes of a channel are damaged, or the channel was
-/// removed; there is at least one.
+/// Reads a segment. A new memtable begins where records between two publishes of a channel are damaged; there is at least one.
 ///
 /// # Errors
 /// The disk's.

@@ -37,7 +37,7 @@ impl Survey {
                 if names.get(name).is_some_and(|id| self.is_over(*id, part)) {
                     names.remove(name).into_iter().for_each(|id| self.forget(id));
                 }
-                if part.life.as_ref().is_some_and(|life| life.gone) {
+                if part.is_gone() {
                     continue;
                 }
                 let id = *names.entry(name.clone()).or_insert(next);
@@ -58,8 +58,8 @@ impl Survey {
     /// Whether what a segment has of a channel ends it, or belongs to another incarnation of it.
     fn is_over(&self, id: u64, part: &Part) -> bool {
         let logged = self.channels.get(&id).and_then(|channel| channel.logged);
-        let is_gone = part.life.as_ref().is_some_and(|life| life.gone);
-        is_gone || logged.is_some_and(|logged| logged != part.epoch)
+        let is_cleared = || part.life.as_ref().is_some_and(|life| life.cleared);
+        part.is_gone() || logged.map_or_else(is_cleared, |logged| logged != part.epoch)
     }
 
     /// A channel was removed.
