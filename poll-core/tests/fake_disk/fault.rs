@@ -9,7 +9,8 @@ pub(crate) enum Fault {
     Write(u64),
     /// Half of a write is done before it fails.
     ShortWrite(u64),
-    /// A sync fails. As in kernels, what it should have written counts as clean from then on, and is never written.
+    /// A sync fails. As in kernels, what it should have written counts as clean from then on, and is never written; only the
+    /// file's length is.
     Sync(u64),
     /// A sync succeeds, but reports a failure. Then as many attempts to open or truncate a file fail as the second number says.
     SyncDone(u64, u64),

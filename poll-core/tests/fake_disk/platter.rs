@@ -65,9 +65,13 @@ impl Platter {
         self.unsynced.is_empty()
     }
 
-    /// As kernels do after a failed sync: unsynced changes count as clean, and are never written.
+    /// As kernels do after a failed sync: what was not synced counts as clean, and is never written. The file's length is not
+    /// content, and is kept.
     pub(super) fn forget_unsynced(&mut self) {
         self.unsynced.clear();
+        if self.cached.len() != self.synced.len() {
+            self.unsynced.push(Change::Length(self.cached.len()));
+        }
         self.lost = self.lost.or(self.lied.take());
     }
 
@@ -133,6 +137,20 @@ mod tests {
         file.crash(|| std::mem::take(&mut is_first));
         assert_eq!(file.bytes().last(), Some(&b'a'));
         assert_eq!(file.bytes().len(), SECTOR);
+    }
+
+    #[test]
+    fn a_failed_sync_loses_what_was_written_and_keeps_the_length() {
+        let mut file = Platter::default();
+        file.write(0, b"kept");
+        file.sync();
+        file.set_len(6);
+        file.write(1, b"lost");
+        file.forget_unsynced();
+        assert_eq!(file.bytes(), b"klost\0");
+        file.sync();
+        file.crash(|| false);
+        assert_eq!(file.bytes(), b"kept\0\0");
     }
 
     #[test]
