@@ -25,6 +25,7 @@ mod like_memory;
 mod listing;
 mod lists;
 mod outages;
+mod parts;
 mod restarts;
 mod salvage;
 mod seeded;

@@ -91,7 +91,7 @@ pub(super) struct View<'a, L> {
     newest: (Seq, Timestamp),
     is_ended: bool,
     life: Option<Bytes>,
-    /// The channel's number in the database.
+    /// The channel's number in the database, if that has this incarnation.
     id: Option<u64>,
     /// Where a purge left off: everything before this is gone.
     purged: Option<(Seq, Timestamp)>,
@@ -177,14 +177,13 @@ impl<'a, L> View<'a, L> {
         let in_database = |database: &InDatabase| (database.stored.id, database.epoch);
         let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
         let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
+        let id = id.filter(|_| stored_epoch == epoch);
         let newest = newest(database.as_ref(), &log);
         let is_ended = log.iter().any(|part| part.ending == Ending::Close)
             || database.as_ref().is_some_and(|database| database.stored.row.ended);
         let life = match log.iter().rev().find_map(|part| part.life.as_ref()) {
             Some(life) => Some(life.to_bytes().into()),
-            None => {
-                id.filter(|_| stored_epoch == epoch).map(|id| lives::read(txn, id)).transpose()?.flatten()
-            }
+            None => id.map(|id| lives::read(txn, id)).transpose()?.flatten(),
         };
         if let Some(InDatabase { stored, epoch, .. }) = &database {
             let (row, epoch) = (&stored.row, *epoch);
@@ -370,8 +369,9 @@ impl View<'_, Vec<KeptKey>> {
         let in_log = self.log.iter().rev().flat_map(|part| part.found.iter().rev());
         let mut keys: Vec<_> =
             in_log.filter(|kept| kept.taken >= cutoff).take(retention.keys).cloned().collect();
-        if let Some(InDatabase { stored: StoredChannel { id, .. }, .. }) = &self.database {
-            let (id, most) = (*id, retention.keys - keys.len());
+        // They outlast their messages.
+        if let Some(id) = self.id {
+            let most = retention.keys - keys.len();
             let table = self.txn.open_table(KEYS)?;
             let mut range =
                 table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?.rev().take(most);
