@@ -93,7 +93,7 @@ pub(super) struct View<'a, L> {
     life: Option<Bytes>,
     /// The channel's number in the database, if that has this incarnation.
     id: Option<u64>,
-    /// Where a purge left off: everything before this is gone.
+    /// Where a purge left off, or what retention by number left of a segment begins: everything before this is gone.
     purged: Option<(Seq, Timestamp)>,
     /// What the database has not, the older part first.
     log: Vec<InLog<L>>,
@@ -206,7 +206,11 @@ impl<'a, L> View<'a, L> {
                 database = None;
             }
         }
-        let purged = log.iter().rfind(|part| part.purged > Seq::ZERO).map(|part| part.first);
+        let is_purged = |part: &InLog<L>| part.purged > Seq::ZERO;
+        let is_outgrown = |before: &InLog<L>, part: &InLog<L>| part.first.0 > before.newest.0.next();
+        let purged = (0..log.len())
+            .rfind(|&at| is_purged(&log[at]) || (at > 0 && is_outgrown(&log[at - 1], &log[at])))
+            .map(|at| log[at].first);
         Ok(Self { shared, name, txn, database, epoch, newest, is_ended, life, id, purged, log })
     }
 
