@@ -141,7 +141,7 @@ fn scan(bytes: &[u8], number: u64, mut each: impl FnMut(Record)) -> Scan {
             continue;
         };
         if let Some(start) = gap {
-            if record.write_start(offset) <= start && is_torn(bytes, start..offset) {
+            if record.write_start(offset) <= start && is_torn(bytes, start..offset, offset) {
                 held.push(record);
                 offset += length;
                 continue;
@@ -156,7 +156,8 @@ fn scan(bytes: &[u8], number: u64, mut each: impl FnMut(Record)) -> Scan {
     }
     let last = bytes[end..].iter().rposition(|&byte| byte != 0);
     let rest = &bytes[end..last.map_or(end, |last| end + last + 1)];
-    let is_unfinished = !held.is_empty() || is_cut_short(rest) || is_torn(bytes, end..bytes.len());
+    let is_unfinished =
+        !held.is_empty() || is_cut_short(rest) || is_torn(bytes, end..end + rest.len(), bytes.len());
     if rest.is_empty() || is_unfinished {
         scan.unfinished = rest.len() as u64;
     } else {
@@ -172,14 +173,15 @@ fn is_cut_short(rest: &[u8]) -> bool {
 }
 
 /// Whether some of what should be in a gap was never written: a sector is still as it was, which is zeros. Sectors are
-/// written whole or not at all.
-fn is_torn(bytes: &[u8], gap: Range<usize>) -> bool {
+/// written whole or not at all. A record that begins in the gap may lead up to `most`: beyond the gap there may be zeros that
+/// belong to it.
+fn is_torn(bytes: &[u8], gap: Range<usize>, most: usize) -> bool {
     let is_zero =
         |range: Range<usize>| bytes[range.start..range.end.min(bytes.len())].iter().all(|byte| *byte == 0);
     let mut start = gap.start;
     while start < gap.end {
-        let extent = record::extent(&bytes[start..gap.end]);
-        let end = (start + extent.unwrap_or(record::FRAME)).min(gap.end);
+        let extent = record::extent(&bytes[start..]);
+        let end = start.saturating_add(extent.unwrap_or(record::FRAME)).min(most);
         let mut piece = start;
         while piece < end {
             let next = piece - piece % SECTOR + SECTOR;
@@ -296,10 +298,12 @@ mod tests {
             writes in writes(1..5),
             index: prop::sample::Index,
             change in 1u8..,
+            ahead in 0usize..2_000,
         ) {
             let (mut bytes, ends) = segment(7, &writes);
             let records: Vec<_> = writes.into_iter().flatten().collect();
             let index = ends[0] + index.index(bytes.len() - ends[0]);
+            bytes.resize(bytes.len() + ahead, 0);
             let hit = ends.iter().filter(|&&end| end <= index).count() - 1;
             bytes[index] ^= change;
             // A length that leads beyond the last record looks like one whose end is missing.
