@@ -2,11 +2,14 @@
 //! affected.
 
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use poll_core::environment::Directory;
 use poll_core::journal::disk::Options;
-use poll_core::journal::{Archive, Health};
-use poll_core::{Found, JournalError, Limit, Locator, Pinned, Position, PublishError, Seq, Timestamp, View};
+use poll_core::journal::{Archive, Health, Tail};
+use poll_core::{
+    Found, JournalError, Limit, Locator, Pinned, Position, PublishError, Retention, Seq, Timestamp, View,
+};
 use uuid::Uuid;
 
 use crate::fake::FakeDisk;
@@ -159,6 +162,24 @@ async fn readers_by_time_and_id_stand_behind_the_last_that_is_whole() {
         let view = store.read(second(9), "a", position).await;
         assert_eq!((view.read_state.missed(), numbers(&view)[0]), (Some(missed), given), "{position:?}");
     }
+}
+
+/// What came after the damage is in the log, and not in memory but for the newest.
+#[tokio::test]
+async fn a_damaged_end_hides_nothing_that_came_after_it() {
+    let (disk, _) = damaged_by_the_second(4, &[3, 4]).await;
+    let retention = Retention { age: Duration::from_secs(300), ..unbounded() };
+    let tail = Tail { bytes: 1, ..Tail::default() };
+    let store = open(disk.port(), retention, Options { tail, ..Options::default() }).await;
+    for number in 5..=7 {
+        store.send(second(100 + number), "a", &number.to_string()).await;
+    }
+    let view = store.read(second(110), "a", Position::AfterTime(second(105))).await;
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![6, 7], Some(0)), "it has 5");
+    let view = store.read(second(110), "a", Position::AfterTime(second(2))).await;
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![5, 6, 7], Some(2)));
+    // What is before the damage is too old by now.
+    assert_eq!(store.all(second(310), "a").await.first().map(|(seq, _)| *seq), Some(5));
 }
 
 #[tokio::test]

@@ -234,8 +234,11 @@ impl<'a, L> View<'a, L> {
     ) -> Result<(Seq, Option<Timestamp>)> {
         if let Some(InDatabase { stored, messages, .. }) = &self.database {
             let (first, at) = stored.first_unseen(messages, seen)?;
-            if first <= stored.row.newest {
-                return Ok((Seq::new(first), at));
+            // What cannot be read at its end is covered if something after it is.
+            let goes_on = |part: &InLog<L>| at.is_none() && in_log(&part.found).0 > part.first.0;
+            if first <= stored.row.newest && !self.log.iter().any(goes_on) {
+                let next = || self.log.iter().find_map(|part| in_log(&part.found).1);
+                return Ok((Seq::new(first), at.or_else(next)));
             }
         }
         let found = self.log.iter().map(|part| in_log(&part.found)).find(|(_, at)| at.is_some());
