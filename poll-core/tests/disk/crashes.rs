@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use poll_core::journal::disk::Options;
+use poll_core::environment::Environment;
+use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::journal::{Archive, Tail};
 use poll_core::{
     Continuity, Cursor, IdempotencyKey, JournalError, Payload, Pinned, Position, Publish, PublishError,
@@ -177,6 +178,37 @@ impl Told {
             let again = Publish::one(Payload::text(text.clone())).under(key);
             let again = store.store.publish(second(1), &name(&channel.to_string()), again).await.unwrap();
             assert_eq!((again.repeated, cursor(&again).seq.get()), (true, *seq));
+        }
+    }
+}
+
+/// A segment whose damage has cost acknowledged messages, so that their numbers are given out again.
+#[tokio::test]
+async fn a_crash_while_damage_is_repaired_still_begins_a_new_epoch() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.settle().await.unwrap();
+    for number in 1..=3 {
+        store.send(NOON, "a", &format!("<a {number}>")).await;
+    }
+    let seen = store.send(NOON, "a", "<a 4>").await;
+    disk.crash(|_| true);
+    let [.., segment] = disk.segments()[..] else { panic!("there is no segment") };
+    disk.flip(segment, disk.segment_len(segment) - 1, 1);
+    for cut in 0.. {
+        let disk = disk.copy();
+        disk.fail(Fault::Power(cut));
+        let opened = DiskJournal::open(&Environment::system(), disk.port(), Options::default(), |_| {}).await;
+        let is_through = opened.is_ok() && !disk.is_dark();
+        disk.heal();
+        disk.crash(|_| true);
+        drop(opened);
+        let store = open(disk.port(), unbounded(), Options::default()).await;
+        assert_eq!(cursor(&store.send(NOON, "a", "another").await).seq.get(), 4, "after {cut}");
+        let pinned = store.store.pin(NOON, &name("a"), Position::After(cursor(&seen))).await.unwrap();
+        assert_eq!(pinned.cursor().map(|cursor| cursor.seq.get()), Some(0), "a reset, after {cut}");
+        if is_through {
+            break;
         }
     }
 }
