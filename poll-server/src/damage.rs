@@ -29,14 +29,15 @@ pub(crate) fn advice(fault: &Fault) -> String {
     }
 }
 
-/// Logs damage as it is found, forever.
+/// Logs damage, also what was found while the store was opened, and then as it is found, forever.
 pub(crate) fn log(store: &Store) -> impl Future<Output = ()> + Send + use<> {
     let damage = store.damage();
     async move {
         let Some(mut damage) = damage else { return };
-        while damage.changed().await.is_ok() {
-            let found = damage.borrow_and_update().clone();
+        let mut told = 0;
+        while let Ok(found) = damage.wait_for(|found| found.rows > told).await.map(|found| found.clone()) {
             let (rows, last) = (found.rows, found.last);
+            told = rows;
             tracing::error!(
                 rows,
                 last,

@@ -18,10 +18,13 @@ fn with_messages(store: &str) -> Server {
     server
 }
 
-/// Changes a bit of what is in the file, wherever it lies.
+/// Changes a bit of what is in the database, wherever it lies.
 fn damage(directory: &Path, text: &str) {
-    let path = directory.join("poll.redb");
-    let mut file = std::fs::read(&path).unwrap();
+    damage_file(&directory.join("poll.redb"), text);
+}
+
+fn damage_file(path: &Path, text: &str) {
+    let mut file = std::fs::read(path).unwrap();
     let there = file.windows(text.len()).enumerate().filter(|(_, there)| *there == text.as_bytes());
     let places: Vec<usize> = there.map(|(at, _)| at).collect();
     assert!(!places.is_empty());
@@ -55,6 +58,20 @@ fn a_damaged_message_is_missed_and_counted_and_the_server_stays_ready() {
     server.wait_for(1, "the store is damaged: 1 rows so far, of channel \"news\": messages 3 to 3");
     let told = output(curl(&["-X", "POST", "-d", "on", &server.url("/api/message?channel=news")]));
     assert!(told.contains("\"id\":6"), "{told}");
+}
+
+#[test]
+fn damage_that_a_start_finds_in_the_log_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let mut server = with_messages(&store);
+    server.signal(Signal::KILL);
+    assert!(!server.wait().success());
+    damage_file(&directory.path().join("poll.log.0000000000000001"), "<news 5>");
+
+    let server = Server::start(&["--store", &store]);
+    server.wait_for(1, "the store is damaged: 1 rows so far, of segment 1 of the log: 1 stretches");
+    assert!(server.get("/metrics").contains("\npoll_damaged_total 1\n"));
 }
 
 #[test]
