@@ -35,6 +35,7 @@ mod stored_channel;
 mod sweeper;
 mod synced_file;
 mod tables;
+mod unfollowed;
 mod unreadable;
 mod view;
 mod weight;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::ops::Bound;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use poll_core::environment::{Directory, Environment, Location};
 use poll_core::journal::disk::{DiskJournal, Durability, Options};
@@ -14,7 +16,8 @@ use poll_core::journal::{
 };
 use poll_core::life::{Producer, ProducerId};
 use poll_core::{
-    Append, ChannelName, Epoch, Journal, JournalError, Position, PublishError, Store, Timestamp,
+    Append, ChannelName, Epoch, Journal, JournalError, Payload, Position, Publish, PublishError, Store,
+    Timestamp,
 };
 use redb::{BackendError, StorageBackend};
 
@@ -459,4 +462,73 @@ async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again
         reader.await.unwrap().unwrap();
     }
     assert!(loads.load(Ordering::Relaxed) <= 3 * READERS);
+}
+
+/// Does something once, where it is woken.
+struct OnWake(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for OnWake {
+    fn wake(self: Arc<Self>) {
+        let work = self.0.lock().unwrap().take();
+        work.into_iter().for_each(|work| work());
+    }
+}
+
+/// Polls a future until it is ready.
+fn finish<F: Future + Unpin>(mut future: F) -> F::Output {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+        assert!(Instant::now() < deadline, "it never ends");
+        std::thread::yield_now();
+    }
+}
+
+/// While publishes that waited for a slow commit are given back, one of them after the other, that commit ends.
+#[tokio::test]
+async fn nothing_is_kept_behind_a_publish_that_is_being_given_back() {
+    let disk = FakeDisk::default();
+    let options = Options { stall: Duration::ZERO, ..Options::default() };
+    let store = open(disk.port(), unbounded(), options).await;
+    for channel in ["slow", "first", "second"] {
+        store.send(NOON, channel, "before").await;
+    }
+    let publish = |channel: &'static str, text: &'static str| {
+        let store = store.store.clone();
+        let publish = Publish::one(Payload::text(text));
+        Box::pin(async move { store.publish(NOON, &name(channel), publish).await })
+    };
+    let mut noop = Context::from_waker(Waker::noop());
+    let (mut slow, mut first) = (publish("slow", "slow"), publish("first", "given back"));
+    let mut second = publish("second", "given back");
+    disk.gate().hold_after(0);
+    assert!(slow.as_mut().poll(&mut noop).is_pending());
+    disk.gate().wait_for_sync();
+    let follower = publish("second", "behind");
+    let (gate, health, outcome) = (disk.clone(), store.journal.health(), Arc::new(Mutex::new(None)));
+    let told = outcome.clone();
+    let given_back = move || {
+        gate.gate().free();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while health.borrow().check_writable().is_err() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        *told.lock().unwrap() = Some(finish(follower));
+    };
+    let waker = Waker::from(Arc::new(OnWake(Mutex::new(Some(Box::new(given_back))))));
+    assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(second.as_mut().poll(&mut noop).is_pending());
+    store.journal.verify();
+    let behind = outcome.lock().unwrap().take().expect("the first was given back");
+    assert!(is_unavailable(&behind), "{behind:?}");
+    assert!(is_unavailable(&first.await) && is_unavailable(&second.await));
+    assert!(is_unknown(&slow.await));
+    store.send(NOON, "second", "after").await;
+    (0..100).for_each(|_| store.store.sweep(self::second(120), 16));
+    let there = [(1, "before".to_owned()), (2, "after".to_owned())];
+    assert_eq!(store.all(NOON, "second").await, there);
+    store.settle().await.unwrap();
+    assert_eq!(store.all(NOON, "second").await, there);
 }

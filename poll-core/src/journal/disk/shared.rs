@@ -17,6 +17,7 @@ use super::options::{Figures, Options, Progress};
 use super::read_queue::ReadQueue;
 use super::sweeper::Sweeper;
 use super::synced_file::FileState;
+use super::unfollowed::Unfollowed;
 use super::write_queue::WriteQueue;
 use crate::environment::{Environment, Location};
 use crate::journal::{Append, Fault, FaultKind, Health, Host};
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) progress: Arc<dyn Fn(Progress) + Send + Sync>,
     pub(super) writes: Arc<WriteQueue>,
     pub(super) reads: ReadQueue,
+    /// Channels whose publishes may follow one that failed.
+    pub(super) unfollowed: Unfollowed,
     /// Locked for reading during each transaction, and for writing to replace the database after a failure. A database
     /// in here has no commit of unknown outcome.
     database: RwLock<OpenDatabase>,
@@ -96,6 +99,7 @@ impl Shared {
             progress,
             writes: Arc::default(),
             reads: ReadQueue::default(),
+            unfollowed: Unfollowed::default(),
             database: RwLock::default(),
             in_flight: InFlight::default(),
             healths: Mutex::new(Healths { log: Health::Ready, database: opening.clone() }),
@@ -241,7 +245,7 @@ impl Shared {
             self.set_health(Component::Log, Health::Refusing(Fault::new(FaultKind::Stalled, why.clone())));
         }
         if self.in_flight.mark_doubtful_after(2 * self.options.stall, &why) {
-            for entry in self.writes.drain_waiting() {
+            for entry in self.writes.drain_waiting(|entry| self.unfollowed.failed(entry)) {
                 entry.append.failed(JournalError::Unavailable(why.clone()));
             }
         }

@@ -236,9 +236,12 @@ impl WriteQueue {
         self.state.lock().drain()
     }
 
-    /// Takes all publishes whose publishers wait.
-    pub(super) fn drain_waiting(&self) -> Vec<PendingAppend> {
-        self.state.lock().drain_waiting()
+    /// Takes all publishes whose publishers wait. `each` is called with them before anything else is queued.
+    pub(super) fn drain_waiting(&self, each: impl FnMut(&PendingAppend)) -> Vec<PendingAppend> {
+        let mut state = self.state.lock();
+        let waiting = state.drain_waiting();
+        waiting.iter().for_each(each);
+        waiting
     }
 
     pub(super) fn is_empty(&self) -> bool {

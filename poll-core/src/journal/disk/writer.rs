@@ -5,7 +5,6 @@
 
 mod failure;
 mod state;
-mod unfollowed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,7 +113,7 @@ impl Writer {
             self.set_health(Health::Refusing(fault.clone()));
             return self.refuse(entries, &fault.error());
         }
-        let entries = self.unfollowed.filter(entries);
+        let entries = self.shared.unfollowed.filter(entries);
         if !entries.is_empty() {
             self.commit(entries);
         }

@@ -77,7 +77,7 @@ impl Writer {
         let mut again = Vec::new();
         for entry in entries {
             if !entry.is_visible() {
-                self.unfollowed.failed(&entry);
+                self.shared.unfollowed.failed(&entry);
             }
             again.extend(entry.failed(why.clone()));
         }

@@ -6,7 +6,6 @@ use super::super::backoff::Backoff;
 use super::super::log::segment::Segment;
 use super::super::shared::{Component, Shared};
 use super::super::write_queue::PendingAppend;
-use super::unfollowed::Unfollowed;
 use crate::journal::{Fault, Health};
 use crate::types::JournalError;
 
@@ -20,8 +19,6 @@ pub(super) struct Writer {
     pub(super) health: Health,
     /// A batch whose outcome is not known.
     pub(super) doubt: Option<Doubt>,
-    /// Channels whose publishes may follow one that failed.
-    pub(super) unfollowed: Unfollowed,
     pub(super) backoff: Backoff,
     /// How often the log failed since the journal began to close.
     pub(super) failed_closing: u32,
@@ -43,7 +40,6 @@ impl Writer {
             buffer: Vec::new(),
             health: Health::Ready,
             doubt: None,
-            unfollowed: Unfollowed::default(),
             backoff: Backoff::default(),
             failed_closing: 0,
             lost: None,
