@@ -532,3 +532,33 @@ async fn nothing_is_kept_behind_a_publish_that_is_being_given_back() {
     store.settle().await.unwrap();
     assert_eq!(store.all(NOON, "second").await, there);
 }
+
+/// The database's commit fails; then nothing does.
+#[tokio::test]
+async fn nothing_is_taken_while_a_segment_waits_for_a_database_that_failed() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "one").await;
+    disk.gate().hold_after(0);
+    let journal = store.journal.clone();
+    let settled = tokio::spawn(async move { journal.settle().await });
+    tokio::task::yield_now().await;
+    disk.gate().wait_for_sync();
+    disk.fail(Fault::Sync(0));
+    disk.gate().pass_one();
+    while !settled.is_finished() {
+        if disk.gate().is_waited_at() {
+            let health = store.journal.health().borrow().clone();
+            assert!(
+                health.check_writable().is_err(),
+                "it is not known yet whether the database can be written"
+            );
+            disk.gate().pass_one();
+        }
+        tokio::task::yield_now().await;
+    }
+    disk.gate().free();
+    settled.await.unwrap().unwrap();
+    store.until_writable().await;
+    assert_eq!(store.all(NOON, "a").await, [(1, "one".to_owned())]);
+}

@@ -160,12 +160,16 @@ impl Indexer {
         }
         match done {
             Err(error) => self.failed(&error),
-            // What waited for the segment is tried again.
-            Ok(()) if had_pending && !self.waiting.is_empty() => {
-                let waiting = std::mem::take(&mut self.waiting);
-                self.work(None, waiting);
+            Ok(()) => {
+                if self.health != Health::Ready {
+                    self.set_health(Health::Ready);
+                }
+                // What waited for the segment is tried again.
+                if had_pending && !self.waiting.is_empty() {
+                    let waiting = std::mem::take(&mut self.waiting);
+                    self.work(None, waiting);
+                }
             }
-            Ok(()) => {}
         }
         if self.pending.is_none() {
             self.settling.drain(..).for_each(|reply| reply(Ok(())));

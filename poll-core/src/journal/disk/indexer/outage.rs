@@ -24,8 +24,19 @@ impl Indexer {
         if !is_open && let Err(fault) = self.reopen() {
             return self.after_failure(Err(fault.clone()), fault);
         }
-        self.set_health(Health::Ready);
-        self.work(None, Vec::new());
+        self.go_on();
+    }
+
+    /// The file is open. Whether it can be written shows with what is pending, and until then the log must not grow: each
+    /// attempt that fails would let some in.
+    fn go_on(&mut self) {
+        match self.health.fault().cloned() {
+            Some(fault) if self.pending.is_some() => {
+                self.set_health(Health::Refusing(fault));
+                self.work(None, Vec::new());
+            }
+            _ => self.set_health(Health::Ready),
+        }
     }
 
     /// The database failed. Whether what was under way happened is read from the file once it is open again.
@@ -57,12 +68,7 @@ impl Indexer {
             Err(fault) => self.set_health(Health::Away(fault)),
             Ok(()) if fault.kind == FaultKind::Full => self.set_health(Health::Refusing(fault)),
             Ok(()) if again => self.set_health(Health::Away(fault)),
-            Ok(()) => {
-                self.set_health(Health::Ready);
-                if self.pending.is_some() {
-                    self.work(None, Vec::new());
-                }
-            }
+            Ok(()) => self.go_on(),
         }
     }
 }
