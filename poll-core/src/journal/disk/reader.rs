@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::fault::caught;
 use super::format::FORKS;
 use super::lives;
 use super::log::recent::Part;
@@ -15,10 +16,10 @@ use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 
 type Result<T> = std::result::Result<T, JournalError>;
 
-/// Reads until the queue is closed.
+/// Reads until the queue is closed. A read that panics fails alone: without the thread, others would wait forever.
 pub(super) async fn run(shared: Arc<Shared>) {
     while let Some(read) = shared.reads.next().await {
-        read(Ok(()));
+        let _ = caught(|| read(Ok(())));
     }
 }
 
@@ -79,6 +80,20 @@ mod tests {
     use super::*;
     use crate::environment::{Directory, Environment};
     use crate::journal::disk::options::Options;
+
+    #[tokio::test]
+    async fn a_read_that_panics_keeps_no_other_from_its_answer() {
+        let location = Arc::new(Directory::new("there is none"));
+        let shared =
+            Arc::new(Shared::new(&Environment::seeded(1), location, Options::default(), Arc::new(|_| {})));
+        let readers = tokio::spawn(run(shared.clone()));
+        shared.reads.push(Box::new(|_| panic!("a bug")));
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        shared.reads.push(Box::new(move |open| reply.send(open).unwrap()));
+        assert_eq!(answer.await.unwrap(), Ok(()));
+        shared.reads.close();
+        readers.await.unwrap();
+    }
 
     #[test]
     fn a_channel_that_is_loaded_is_not_forgotten_before_it_is_in_memory() {
