@@ -197,13 +197,17 @@ impl Store {
         while !taken.is_full() {
             let next = taken.after.next();
             let segment = life.ancestry.owner(next);
-            let (owner, epoch, last, sight) = match segment {
-                Some(segment) => (&segment.channel, segment.epoch, segment.last, Sight::Inherited),
-                None => (&stretch.channel, stretch.epoch, Seq::new(u64::MAX), Sight::Reader),
+            let (owner, last, sight) = match segment {
+                Some(segment) => (&segment.channel, segment.last, Sight::Inherited),
+                None => (&stretch.channel, Seq::new(u64::MAX), Sight::Reader),
             };
-            if let Some(segment) = segment {
-                self.catch_up(now, segment).await?;
-            }
+            let (epoch, until) = match segment {
+                Some(segment) => {
+                    self.catch_up(now, segment).await?;
+                    (self.epoch_now(now, segment).await?, segment.last_at)
+                }
+                None => (stretch.epoch, Timestamp::MAX),
+            };
             let after = Pinned::after(Cursor { epoch, seq: taken.after });
             // Not what the ancestor went on with.
             let shared = usize::try_from(last.get() - taken.after.get()).unwrap_or(usize::MAX);
@@ -211,6 +215,7 @@ impl Store {
             let view = Box::pin(self.see(now, owner, &after, Some(limit), sight)).await?;
             let batch = view.batch.filter(|batch| batch.end().epoch == epoch);
             let found = batch.as_ref().map_or(&[][..], |batch| batch.messages());
+            let found = &found[..found.partition_point(|message| message.at <= until)];
             let first = found.first().map_or(last, |message| message.seq.previous()).min(last).next();
             if first != next && taken.messages.is_empty() {
                 self.note_gone(stretch, first);
@@ -222,6 +227,17 @@ impl Store {
             }
         }
         Ok(Some(Arc::new(Batch::new(stretch.epoch, taken.messages, self.memory()))))
+    }
+
+    /// The epoch that an ancestor has now. In a journal of this process's own it is the same channel, which stays for as long
+    /// as it has forks, but may have begun a new epoch because messages were lost. Numbers that were given out again since are
+    /// told apart by their times.
+    async fn epoch_now(&self, now: Timestamp, segment: &Segment) -> Result<Epoch, JournalError> {
+        if self.shared().is_some() {
+            return Ok(segment.epoch);
+        }
+        let owner = self.find(now, &segment.channel).await?;
+        Ok(owner.map_or(segment.epoch, |owner| owner.state.lock().epoch()))
     }
 
     /// What is gone of an ancestor is gone here as well: the messages of a stretch up to `first`. An earlier ancestor may

@@ -1,13 +1,15 @@
 //! Forks on disk: what a read of one costs, and that nothing of them is left.
 
+use std::time::Duration;
+
 use poll_core::journal::Tail;
-use poll_core::journal::disk::Options;
+use poll_core::journal::disk::{Durability, Options};
 use poll_core::life::{Bounds, ContentType, Create, Deleted, ForkPoint};
 use poll_core::{Ending, Kind, Payload, Position};
 
 use crate::backups::lines;
 use crate::fake::FakeDisk;
-use crate::fixture::{Disk, NOON, name, open, unbounded};
+use crate::fixture::{Disk, NOON, name, open, second, unbounded};
 
 /// Every page that is read is read from the disk, and little of a channel when it is loaded.
 fn uncached() -> Options {
@@ -153,6 +155,33 @@ async fn only_what_is_shared_is_read() {
     again.close().await;
     let (long, given) = first_read(&disk, "b").await;
     assert!(given == 2 && long <= 4 * short, "{long} reads instead of {short}");
+}
+
+/// After a crash that may have lost what was confirmed, every channel begins a new epoch.
+#[tokio::test]
+async fn a_fork_has_what_it_shares_with_its_source_after_a_new_epoch() {
+    let disk = FakeDisk::default();
+    let durability = Durability::Interval(Duration::from_millis(1));
+    let options = Options { durability, ..Options::default() };
+    let opened = open(disk.port(), unbounded(), options).await;
+    opened.store.create(NOON, &name("a"), stream("shared", None)).await.unwrap();
+    opened.store.create(NOON, &name("b"), stream("own", Some("a"))).await.unwrap();
+    let whole = [(1, "shared".to_owned()), (2, "own".to_owned())];
+    assert_eq!(opened.all(NOON, "b").await, whole);
+    // A channel leaves memory once all of it is stored.
+    while opened.store.channels_in_memory() > 0 {
+        opened.store.sweep(second(3_600), usize::MAX);
+        tokio::task::yield_now().await;
+    }
+    disk.crash(|_| true);
+    let again = open(disk.port(), unbounded(), options).await;
+    assert_eq!(again.all(NOON, "a").await, whole[..1]);
+    assert_eq!(again.all(NOON, "b").await, whole);
+    // What the source goes on with is its own.
+    again.send(NOON, "a", "other").await;
+    assert_eq!(again.all(NOON, "b").await, whole);
+    assert_eq!(again.store.delete(NOON, &name("a")).await.unwrap(), Deleted::Hidden);
+    assert_eq!(again.all(NOON, "b").await, whole);
 }
 
 /// After a crash the log is moved to the database: with it, which forks it made and which it removed.
