@@ -7,8 +7,8 @@ use poll_core::environment::Environment;
 use poll_core::journal::Tail;
 use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::{
-    Continuity, Cursor, Found, Limit, Locator, Memory, Pinned, Position, Publish, Retention, Seq, Store,
-    Timestamp,
+    Continuity, Cursor, Found, IdempotencyKey, Limit, Locator, Memory, Pinned, Position, Publish, Published,
+    Retention, Seq, Store, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -19,8 +19,11 @@ use crate::fixture::{NOON, name, texts};
 enum Step {
     Publish(u8, u8),
     Later(u16),
+    Keyed(u8, u8),
     Sweep,
+    Settle,
     Restart,
+    Crash,
     Read(u8, At, u8),
     Message(u8, u8),
     Close(u8),
@@ -49,8 +52,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..3u8, 1..6u8).prop_map(|(channel, count)| Step::Publish(channel, count)),
         2 => (0..40u16).prop_map(Step::Later),
+        3 => (0..3u8, 0..4u8).prop_map(|(channel, key)| Step::Keyed(channel, key)),
         1 => Just(Step::Sweep),
+        1 => Just(Step::Settle),
         1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
         6 => (0..3u8, at, 1..9u8).prop_map(|(channel, at, limit)| Step::Read(channel, at, limit)),
         2 => (0..3u8, any::<u8>()).prop_map(|(channel, seq)| Step::Message(channel, seq)),
         1 => (0..30u8).prop_map(Step::Close),
@@ -65,6 +71,7 @@ struct Twins {
     retention: Retention,
     memory: Store,
     stored: Store,
+    journal: DiskJournal,
     now: Timestamp,
     /// Positions of the same message in both, with its time and id in each.
     published: Vec<(u8, Cursor, Cursor)>,
@@ -74,11 +81,12 @@ fn tail() -> Tail {
     Tail { bytes: 600, channels: 2, idle: Duration::from_secs(30) }
 }
 
-async fn stored(environment: &Environment, disk: &FakeDisk, retention: Retention) -> Store {
+async fn stored(environment: &Environment, disk: &FakeDisk, retention: Retention) -> (Store, DiskJournal) {
     let options = Options { tail: tail(), ..Options::default() };
     let journal = DiskJournal::start(environment, disk.port(), options, |_| {}).unwrap();
     journal.opened().await.unwrap();
-    Store::within(environment.clone(), Arc::new(journal), retention, Memory::default())
+    let store = Store::within(environment.clone(), Arc::new(journal.clone()), retention, Memory::default());
+    (store, journal)
 }
 
 impl Twins {
@@ -91,9 +99,15 @@ impl Twins {
                     (0..70).for_each(|_| store.sweep(self.now, 16));
                 }
             }
-            Step::Restart => {
-                self.stored.shut_down().await.unwrap();
-                self.stored = stored(&self.environment, &self.disk, self.retention).await;
+            Step::Keyed(channel, key) => self.publish_under(channel, key).await,
+            Step::Settle => self.journal.settle().await.unwrap(),
+            Step::Restart | Step::Crash => {
+                if matches!(step, Step::Restart) {
+                    self.stored.shut_down().await.unwrap();
+                } else {
+                    self.disk.crash(|_| false);
+                }
+                (self.stored, self.journal) = stored(&self.environment, &self.disk, self.retention).await;
                 // A channel that is loaded begins in another millisecond, and no restart is over within one.
                 self.now = self.now.after(Duration::from_millis(2));
             }
@@ -123,6 +137,22 @@ impl Twins {
             }
             (one, two) => assert_eq!(one.map(|_| ()), two.map(|_| ())),
         }
+    }
+
+    async fn publish_under(&mut self, channel: u8, key: u8) {
+        let text = format!("under {key}");
+        let key = IdempotencyKey::parse(&text).unwrap();
+        let publish = Publish::one(poll_core::Payload::text(text)).under(key);
+        let name = name(&channel.to_string());
+        let one = self.memory.publish(self.now, &name, publish.clone()).await;
+        let two = self.stored.publish(self.now, &name, publish).await;
+        let told = |told: Result<Published, _>| {
+            told.map(|told| {
+                let stamps: Vec<_> = told.stamps.iter().map(|stamp| (stamp.cursor.seq, stamp.at)).collect();
+                (told.repeated, stamps, told.gone.iter().map(|gone| gone.seq).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(told(one), told(two));
     }
 
     /// The same place in both stores.
@@ -207,9 +237,9 @@ proptest! {
             // The journal runs on this thread: what fails is found again.
             let environment = Environment::seeded(1);
             let disk = FakeDisk::default();
-            let stored = stored(&environment, &disk, retention).await;
+            let (stored, journal) = stored(&environment, &disk, retention).await;
             let memory = Store::in_memory(retention);
-            let mut twins = Twins { environment, disk, retention, memory, stored, now: NOON, published: Vec::new() };
+            let mut twins = Twins { environment, disk, retention, memory, stored, journal, now: NOON, published: Vec::new() };
             for step in steps {
                 twins.step(step).await;
                 assert!(twins.stored.weight() <= 600 + 6 * 200 + 3 * 200, "memory holds {}", twins.stored.weight());
