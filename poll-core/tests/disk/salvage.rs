@@ -149,6 +149,31 @@ async fn after_a_crash_damage_is_told_and_the_rest_is_taken_out() {
 }
 
 #[tokio::test]
+async fn what_is_lost_of_the_log_gives_every_channel_another_epoch() {
+    let disk = FakeDisk::default();
+    let store = reopened(&disk).await;
+    store.send(NOON, "b", "<b 1>").await;
+    store.send(NOON, "a", "<a 1>").await;
+    let lost = store.send(NOON, "a", "<a 2>").await;
+    disk.crash(|_| true);
+    let segment = disk.segments()[0];
+    disk.flip(segment, disk.segment_len(segment) - 1, 1);
+    assert_eq!(looked(&disk).1, ["segment 1 of the log: 1 stretches"]);
+    let lines = salvaged(&disk);
+    let copy = reopened(&imported(&lines)).await;
+    let server = reopened(&disk).await;
+    for store in [&copy, &server] {
+        store.send(NOON, "a", "another").await;
+        let view = store.read(NOON, "a", Position::After(cursor(&lost))).await;
+        assert_eq!(view.read_state.continuity, Continuity::Reset, "its number was given out again");
+    }
+    let epochs = [&copy, &server].map(|store| store.load("b"));
+    let epochs = futures_util::future::join_all(epochs).await;
+    let [Ok(Some(one)), Ok(Some(two))] = &epochs[..] else { panic!("{epochs:?}") };
+    assert_eq!(one.epoch, two.epoch, "what is taken out goes on as what is served");
+}
+
+#[tokio::test]
 async fn a_channel_whose_row_is_damaged_comes_out_under_another_life() {
     let disk = written().await;
     let store = reopened(&disk).await;

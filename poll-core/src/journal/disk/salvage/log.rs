@@ -24,6 +24,7 @@ impl Survey {
         };
         let names = self.channels.iter().map(|(id, channel)| (channel.row.name.clone(), *id));
         let mut names: BTreeMap<ChannelName, u64> = names.collect();
+        let damages = notes.count();
         let mut next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1).max(totals.next);
         for number in segments.into_iter().filter(|number| *number > totals.indexed) {
             let (memtables, scan) = match replay::read(location, number, &UNBOUNDED) {
@@ -52,6 +53,16 @@ impl Survey {
             if scan.damaged > 0 {
                 notes.add(&format!("segment {number} of the log: {} stretches", scan.damaged));
             }
+        }
+        if notes.count() > damages {
+            self.renew(totals);
+        }
+    }
+
+    /// It is not known of which channels something is lost: each gets another epoch, the same that a server would give it.
+    fn renew(&mut self, totals: Totals) {
+        for channel in self.channels.values_mut().filter(|channel| channel.logged.is_some()) {
+            channel.epoch = channel.row.visible_epoch(totals.losses + 1);
         }
     }
 

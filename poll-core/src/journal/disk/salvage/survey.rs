@@ -96,6 +96,11 @@ impl<F: FnMut(&str)> Notes<F> {
         self.damages += 1;
         (self.say)(line);
     }
+
+    /// How many findings there were so far.
+    pub(super) fn count(&self) -> u64 {
+        self.damages
+    }
 }
 
 impl Survey {
