@@ -27,6 +27,7 @@ mod lists;
 mod outages;
 mod parts;
 mod restarts;
+mod room;
 mod salvage;
 mod seeded;
 mod size;

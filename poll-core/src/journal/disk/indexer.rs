@@ -138,6 +138,7 @@ impl Indexer {
         }
         if let Some(fault) = self.health.fault() {
             self.settling.drain(..).for_each(|reply| reply(Err(fault.error())));
+            refuse_room(std::mem::take(&mut self.waiting), &fault.error());
         }
     }
 

@@ -85,18 +85,18 @@ impl Writer {
     /// Does one round of work; returns whether to go on.
     fn step(&mut self, work: Work) -> bool {
         let Work { entries, commands, closed } = work;
+        self.is_asked_to_seal |= commands.seal;
         let before = self.health.fault().cloned();
         match &before {
             None => {
                 self.work(entries);
-                if commands.seal {
-                    self.seal();
-                }
+                self.seal_if_asked();
                 commands.settling.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
             }
             Some(fault) => {
                 self.refuse(entries, &fault.error());
                 self.retry();
+                self.seal_if_asked();
             }
         }
         // When closing, what cannot be written now, or after one more attempt, is lost.
@@ -173,6 +173,14 @@ impl Writer {
     /// The size of the active segment.
     fn size(&self) -> u64 {
         self.segment.as_ref().map_or(0, Segment::size)
+    }
+
+    /// Also where nothing can be written: what is in the log already can be moved, and may be waited for. But not before a
+    /// batch in doubt was cut off.
+    fn seal_if_asked(&mut self) {
+        if self.doubt.is_none() && std::mem::take(&mut self.is_asked_to_seal) {
+            self.seal();
+        }
     }
 
     /// Whether the active segment has become much too large, because the one before it is not indexed yet.

@@ -1,0 +1,43 @@
+//! A publish that needs room for a new channel is answered, whatever becomes of the log and the database meanwhile.
+
+use std::time::Duration;
+
+use poll_core::journal::Archive;
+use poll_core::journal::disk::Options;
+use poll_core::{JournalError, PublishError, Published, Retention};
+use tokio::time::timeout;
+
+use crate::fake::{FakeDisk, Fault};
+use crate::fixture::{Disk, NOON, open, unbounded};
+
+/// A store in which another channel is one too many.
+async fn full(disk: &FakeDisk) -> Disk {
+    let store = open(disk.port(), Retention { channels: 1, ..unbounded() }, Options::default()).await;
+    store.send(NOON, "a", "one").await;
+    store
+}
+
+async fn another(store: &Disk) -> Result<Published, PublishError> {
+    timeout(Duration::from_secs(60), store.try_send(NOON, "b", "one")).await.expect("it waits forever")
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_keeps_no_publish_waiting_for_room() {
+    let disk = FakeDisk::default();
+    let store = full(&disk).await;
+    disk.set_free(Some(1_000));
+    assert!(store.try_send(NOON, "a", "two").await.is_err());
+    assert!(store.journal.health().borrow().check_writable().is_err());
+    let refused = another(&store).await;
+    assert!(matches!(refused, Err(PublishError::TooManyChannels { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_keeps_no_publish_waiting_for_room() {
+    let disk = FakeDisk::default();
+    let store = full(&disk).await;
+    disk.fail(Fault::Sync(0));
+    disk.fail(Fault::Shut(1_000_000));
+    let refused = another(&store).await;
+    assert!(matches!(refused, Err(PublishError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
+}
