@@ -16,7 +16,7 @@ use crate::life::{
     Life, Lifetime, ProducerId, Ruling, Seen, Standing,
 };
 use crate::memory::Memory;
-use crate::types::{Cursor, Ending, Retention, Seq, Timestamp};
+use crate::types::{Cursor, Ending, Epoch, Retention, Seq, Timestamp};
 
 /// What a publish does besides appending messages.
 #[derive(Debug)]
@@ -313,6 +313,12 @@ impl ChannelState {
     pub(crate) fn clear_removed(&mut self) {
         self.log = Log::new(self.log.epoch());
         (self.minted, self.ledger) = (Seq::ZERO, None);
+    }
+
+    /// The channel was removed, which is not kept yet: it is one without messages, in this incarnation.
+    pub(crate) fn begin_anew(&mut self, epoch: Epoch) {
+        let Self { minted_at, led, unkept, handed, used, .. } = *self;
+        *self = Self { minted_at, led, unkept, handed, used, ..Self::new(epoch) };
     }
 
     /// What the channel is once nothing exclusive is pending.

@@ -192,9 +192,16 @@ impl ChannelState {
         self.unkept += 1;
     }
 
-    /// What was shown up to `newest` is kept now.
-    pub(crate) fn written(&mut self, newest: Seq) {
+    /// What was shown up to `newest`, of this incarnation, is kept now.
+    pub(crate) fn written(&mut self, epoch: Epoch, newest: Seq) {
         self.unkept = self.unkept.saturating_sub(1);
-        self.kept_to(newest);
+        if epoch == self.epoch() {
+            self.kept_to(newest);
+        }
+    }
+
+    /// Whether something was shown that is not kept yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.unkept > 0
     }
 }

@@ -66,6 +66,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Published, PublishError>>;
 /// A publish that readers see before the journal has kept it.
 pub struct WriteBehind {
     channel: Arc<Channel>,
+    epoch: Epoch,
     newest: Seq,
 }
 
@@ -190,10 +191,15 @@ impl Append<Minted> {
     /// holds the messages until the journal says that they [are kept](WriteBehind::kept).
     #[must_use]
     pub fn write_behind(&self) -> WriteBehind {
-        WriteBehind { channel: self.envelope.channel.clone(), newest: self.newest() }
+        WriteBehind {
+            channel: self.envelope.channel.clone(),
+            epoch: self.content.epoch,
+            newest: self.newest(),
+        }
     }
 
-    /// A copy for a journal that shows the publish before it keeps it; no publisher is answered through it.
+    /// A copy for a journal that shows the publish before it keeps it; no publisher is answered through it. The source of a
+    /// fork stays in memory for it: the journal does not know the fork yet.
     #[cfg(feature = "disk")]
     pub(crate) fn copy(&self) -> Self {
         let envelope = Envelope {
@@ -202,7 +208,7 @@ impl Append<Minted> {
             pending: self.envelope.pending.clone(),
             admitted: None,
             duplicates: None,
-            fork: None,
+            fork: self.envelope.fork.clone(),
             reply: Mutex::default(),
         };
         let Minted { epoch, after, ref messages } = self.content;
@@ -308,7 +314,7 @@ impl Drop for Envelope {
 impl WriteBehind {
     /// The publish is kept.
     pub fn kept(self) {
-        self.channel.state.lock().written(self.newest);
+        self.channel.state.lock().written(self.epoch, self.newest);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::table::Residents;
 use crate::channel::{Channel, ChannelPhase, ChannelState, MemoryLimit, Messages, Pending};
-use crate::life::Content;
+use crate::life::{Content, Origin};
 use crate::types::{ChannelName, Epoch, Followed, Published, Run, Timestamp};
 
 impl Residents {
@@ -61,7 +61,9 @@ impl Residents {
             let freed = state.purge(&self.memory);
             self.release_weight(freed);
         }
-        if content == Content::Removed {
+        if content == Content::Removed && state.is_ahead() {
+            self.empty(channel, state);
+        } else if content == Content::Removed {
             drop(state);
             self.take_out(channel);
         } else {
@@ -124,6 +126,22 @@ impl Residents {
             true
         };
         self.directory.remove(channel, forget);
+        self.removed(channel, freed, origin);
+    }
+
+    /// The same where the journal has yet to keep that, and would give the channel back to whoever looks: it stays in memory
+    /// until then, as one that is not there.
+    fn empty(&self, channel: &Channel, mut state: impl DerefMut<Target = ChannelState>) {
+        let freed = state.log.weight();
+        let origin = state.ledger.as_ref().and_then(|ledger| ledger.life().origin.clone());
+        self.uncount_unevictable(&mut state);
+        state.begin_anew(self.new_epoch());
+        drop(state);
+        self.removed(channel, freed, origin);
+    }
+
+    /// What follows when a channel was removed that held so many bytes, and was forked from this.
+    fn removed(&self, channel: &Channel, freed: u64, origin: Option<Origin>) {
         self.release_weight(freed);
         let source = origin.and_then(|origin| Some((self.get(&origin.source)?, origin.epoch)));
         if let Some((source, epoch)) = source {

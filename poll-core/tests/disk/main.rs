@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backups;
+mod behind;
 mod bounds;
 #[path = "../contract/mod.rs"]
 mod contract;
