@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_told_the_same_second_do_not_come_in_it_together() {
+    fn clients_that_were_told_the_same_second_do_not_come_in_it_together() {
         let told = Duration::from_secs(5);
         let waits: Vec<_> = (0..1_000)
             .map(|_| Backoff::new(BackoffSettings::default()).failed(Some(told)).unwrap())

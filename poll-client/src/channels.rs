@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_keeps_the_ticket_and_who_comes_back_gets_a_new_one() {
+    fn a_channel_that_stays_keeps_its_ticket_and_one_that_comes_back_gets_a_new_one() {
         let (a, b, c) = (name("a"), name("b"), name("c"));
         let list = ChannelList::new(&Channels::from([&a, &b, &a]), &StartAt::Now);
         let mut changes = list.watch();

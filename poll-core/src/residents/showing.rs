@@ -129,7 +129,7 @@ impl Residents {
         self.removed(channel, freed, origin);
     }
 
-    /// The same where the journal has yet to keep that, and would give the channel back to whoever looks: it stays in memory
+    /// The same where the journal has yet to keep that, and would load the channel again at the next look: it stays in memory
     /// until then, as one that is not there.
     fn empty(&self, channel: &Channel, mut state: impl DerefMut<Target = ChannelState>) {
         let freed = state.log.weight();

@@ -422,7 +422,7 @@ impl SoleArchive for Counted {
 }
 
 #[tokio::test]
-async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again() {
+async fn a_read_while_the_file_is_away_waits_and_does_not_ask_again_and_again() {
     const READERS: u64 = 20;
     let disk = FakeDisk::default();
     let filled = open(disk.port(), unbounded(), Options::default()).await;

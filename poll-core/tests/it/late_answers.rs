@@ -78,7 +78,7 @@ fn what_is_published_while_the_journal_reads_what_it_has_deleted_is_not_evicted_
 }
 
 #[test]
-fn who_reads_while_the_journal_is_away_is_not_polled_again_before_it_is_back() {
+fn a_read_while_the_journal_is_away_is_not_polled_again_before_it_is_back() {
     let (archive, store) = started(0);
     let (count, channel) = (Count::new(), name("a"));
     let pinned: Pinned = pin_at(&store, second(4), "a", Position::Start);

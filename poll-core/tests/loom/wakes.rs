@@ -48,7 +48,7 @@ fn a_message_is_read_or_its_waiter_is_notified() {
 }
 
 #[test]
-fn who_reads_and_waits_again_loses_nothing_in_between() {
+fn a_reader_that_waits_again_loses_nothing_in_between() {
     loom::model(|| {
         let store = store();
         let publisher = thread::spawn({

@@ -38,7 +38,7 @@ pub(crate) struct World {
     millis: Arc<AtomicU64>,
 }
 
-/// Runs on this thread alone, with time that stands still unless everybody waits for it.
+/// Runs on this thread alone, with time that stands still unless all tasks wait for it.
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without sockets").block_on(work);

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_journal_says_of_itself_is_told_to_nobody() {
+    fn what_a_journal_says_of_itself_is_not_told_to_clients() {
         let why = || "/srv/poll.redb: No space left on device (os error 28)".to_owned();
         for error in [JournalError::Full(why()), JournalError::Unavailable(why())] {
             for refusal in [Refusal::unreadable(error.clone()), PublishError::Journal(error).into()] {

@@ -218,7 +218,7 @@ async fn a_drain_ends_all_within_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_leaves_nothing_behind() {
+async fn a_client_that_leaves_leaves_nothing_behind() {
     for target in STREAMS {
         let world = World::new();
         for _ in 0..3 {

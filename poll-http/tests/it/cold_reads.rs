@@ -123,7 +123,7 @@ async fn a_stream_says_that_it_lives_and_ends_in_a_drain_while_the_journal_is_aw
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_journal_is_among_those_that_the_bounds_count() {
+async fn clients_that_wait_for_the_journal_are_among_those_that_the_bounds_count() {
     let (shelf, world) = held();
     let held: Vec<_> = (0..6)
         .map(|_| {

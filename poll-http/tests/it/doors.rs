@@ -26,7 +26,7 @@ fn json_value(value: Value) -> Shown {
     Shown { native: value, encoding: false, chat, channel }
 }
 
-/// Publishes through one door after the other, and says what everybody should see, in order.
+/// Publishes through one door after the other, and says what all readers should see, in order.
 async fn published(world: &World) -> Vec<Shown> {
     let native = format!("/api/message?channel={CHANNEL}");
     let mut all = Vec::new();
@@ -237,7 +237,7 @@ async fn a_client_that_changes_doors_keeps_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_at_any_door_is_woken_through_any_other() {
+async fn a_reader_at_any_door_is_woken_through_any_other() {
     let publishes = [
         (format!("/api/message?channel={CHANNEL}"), r#"{"n":1}"#.to_owned()),
         ("/publish".to_owned(), format!(r#"{{"category":"{CHANNEL}","data":{{"n":1}}}}"#)),

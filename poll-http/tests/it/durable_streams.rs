@@ -319,7 +319,7 @@ async fn a_fork_takes_the_right_to_subscribe_to_its_source() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_counts_and_no_more_than_allowed_may() {
+async fn waiting_readers_are_counted_and_no_more_than_allowed_may_wait() {
     let limits = Limits { total: 1, ..Limits::default() };
     let world = World::set(ServiceSettings { limits, ..ServiceSettings::default() });
     create(&world, "a", "text/plain", b"").await;

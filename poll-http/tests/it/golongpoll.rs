@@ -354,7 +354,7 @@ async fn asking_for_the_head_deletes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_who_may_publish_deletes_and_no_page_elsewhere() {
+async fn only_publishers_may_delete_and_no_page_elsewhere() {
     let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into(), "p".into()] };
     let settings =
         ServiceSettings { golongpoll_after_delivery: AfterDelivery::Delete, ..ServiceSettings::default() };

@@ -13,7 +13,7 @@ async fn raw(world: &World, request: impl AsRef<[u8]>) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_in_a_coding_that_nobody_takes_off_is_not_taken() {
+async fn content_in_a_coding_that_is_not_decoded_is_not_taken() {
     let world = World::new();
     let content = "2\r\nhi\r\n0\r\n\r\n";
     for coding in ["gzip, chunked", "identity,chunked", "deflate\r\nTransfer-Encoding: chunked"] {

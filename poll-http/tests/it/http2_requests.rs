@@ -119,7 +119,7 @@ async fn a_request_that_ends_after_its_answer_is_not_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_on_sending_is_asked_to_stop() {
+async fn a_client_that_goes_on_sending_is_asked_to_stop() {
     let (mut client, _served) = answered().await;
     let begun = Instant::now();
     assert_eq!(reset(&mut client).await, NO_ERROR);

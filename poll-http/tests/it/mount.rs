@@ -158,7 +158,7 @@ async fn a_hook_is_told_of_each_publish_once() {
 
 /// What is on its way when its publisher leaves becomes visible, so it must be told of.
 #[tokio::test]
-async fn a_publisher_who_leaves_is_told_of_all_the_same() {
+async fn the_message_of_a_publisher_that_leaves_is_delivered_all_the_same() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let service = service().on_publish(move |channel, _| tell.send(channel.to_string()).unwrap()).build();
     let own = channel("own");
@@ -221,7 +221,7 @@ async fn under_axum_a_poll_waits_and_is_woken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hyper_serves_a_mount_as_it_is_and_frees_who_leaves() {
+async fn hyper_serves_a_mount_as_it_is_and_frees_clients_that_leave() {
     let service = service().build();
     let mount = Mount::new(service.clone(), "/news").peer_of(|_| Some(peer()));
     let (mut client, server) = tokio::io::duplex(1 << 16);

@@ -273,7 +273,7 @@ async fn the_end_of_a_channel_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_frees_its_place_at_once() {
+async fn a_client_that_leaves_frees_its_place_at_once() {
     let world = World::new();
     for target in ["/api/longpoll?timeout=60", "/api/stream", "/api/push", "/messages", "/api/progress/x"] {
         let mut wire = world.connect();

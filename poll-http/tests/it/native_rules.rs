@@ -282,7 +282,7 @@ async fn a_slow_body_is_408_and_a_large_one_413() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_server_says_so_and_answers_who_waits() {
+async fn a_draining_server_says_so_and_answers_those_that_wait() {
     let world = World::new();
     let cursor = world.publish("default", "x").await["cursor"].as_str().unwrap().to_owned();
     let poll = world.later(&format!("/api/longpoll?cursor={cursor}&timeout=60"));

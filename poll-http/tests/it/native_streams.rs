@@ -192,7 +192,10 @@ async fn an_event_id_that_is_no_cursor_is_a_reset_from_the_oldest() {
     for (target, fields) in ways {
         let mut wire = opened(&world, target, fields).await;
         let connected = wire.chunk().await.unwrap();
-        assert!(!connected.contains("\nid: "), "whoever is cut off here comes back to be told: {connected}");
+        assert!(
+            !connected.contains("\nid: "),
+            "a client that is cut off here comes back to be told: {connected}"
+        );
         assert_eq!(wire.chunk().await.unwrap(), reset, "{target} {fields:?}");
         for id in [1, 2] {
             assert!(wire.chunk().await.unwrap().contains(&format!(r#""id":{id},"#)), "{target}");
@@ -354,7 +357,7 @@ async fn what_is_no_step_neither_ends_a_job_nor_speaks_for_the_stream() {
     }
     assert_eq!(late.chunk().await, None);
     let all = world.get("/api/poll?channel=progress%2Fj&limit=1000").await.json();
-    assert_eq!(all["count"], 3 + 6 * 10, "whoever polls the channel sees everything");
+    assert_eq!(all["count"], 3 + 6 * 10, "a poll of the channel sees everything");
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,7 +142,7 @@ async fn without_it_there_is_no_such_path_and_its_channels_are_like_any_other() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_read_the_channel_may_not_ask_who_does() {
+async fn a_client_that_may_not_read_the_channel_may_not_ask_who_does() {
     let access = Access { publish: vec![], subscribe: vec!["s".into()] };
     let off = DurableStreams::Off;
     let (world, _keeper) = kept(World::set(ServiceSettings { access, durable_streams: off, ..settings() }));

@@ -30,7 +30,7 @@ async fn read(client: DuplexStream, reader: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_reader_is_given_each_message_once_whoever_writes_it() {
+async fn each_reader_is_given_each_message_once_whichever_writer_sends_it() {
     let store = Store::in_memory(Retention::default());
     let service = Service::builder(store).build();
     tokio::spawn(service.drive());

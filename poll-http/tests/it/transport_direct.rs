@@ -21,7 +21,7 @@ fn once(body: Body) -> Toy {
     Toy::new(move |_, _| now(Response::new(body.lock().unwrap().take().unwrap_or_default())))
 }
 
-/// Lets everybody run until nobody can.
+/// Lets all tasks run until none can.
 async fn settle() {
     pass(1).await;
 }
@@ -61,7 +61,7 @@ async fn leave(mut client: DuplexStream, served: Served, how: Leaves) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_before_an_answer_frees_everything_at_once() {
+async fn a_client_that_leaves_before_an_answer_frees_everything_at_once() {
     for how in [Leaves::Entirely, Leaves::ByHalf] {
         // What was sent before it left; what follows the first request is read ahead.
         for sent in [GET.to_owned(), format!("{GET}GET /ne"), format!("{GET}{GET}{GET}")] {
@@ -81,7 +81,7 @@ async fn whoever_leaves_before_an_answer_frees_everything_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_in_the_middle_of_an_answer_frees_everything_at_once() {
+async fn a_client_that_leaves_in_the_middle_of_an_answer_frees_everything_at_once() {
     for how in [Leaves::Entirely, Leaves::ByHalf] {
         // All is written and more is to come; or the pipe is full.
         for capacity in [1 << 16, 64] {
@@ -101,7 +101,7 @@ async fn whoever_leaves_in_the_middle_of_an_answer_frees_everything_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_between_requests_has_ended_cleanly() {
+async fn a_client_that_leaves_between_requests_has_ended_cleanly() {
     for how in [Leaves::Entirely, Leaves::ByHalf] {
         let (mut client, served) = connect(Toy::echo());
         send(&mut client, GET).await;

@@ -24,7 +24,7 @@ async fn phases_only_move_forward() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everyone_who_waits_is_told_and_who_left_is_not() {
+async fn all_waiting_clients_are_told_and_those_that_left_are_not() {
     let drain = Drain::new();
     let waiters: Vec<_> = (0..100).map(|_| tokio::spawn(drain.wait_draining())).collect();
     let left = tokio::spawn(drain.wait_draining());

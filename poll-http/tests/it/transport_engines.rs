@@ -81,7 +81,7 @@ fn both<H: Handle>(handler: &H, drain: &Drain, capacity: usize) -> [Line; 2] {
         .map(|hints| Line::open(handler.clone(), hints, drain.clone(), capacity))
 }
 
-/// Lets everybody run until nobody can.
+/// Lets all tasks run until none can.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

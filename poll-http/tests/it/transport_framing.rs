@@ -118,7 +118,7 @@ async fn trailers_are_read_over_and_what_is_behind_them_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_content_that_nobody_reads_says_what_becomes_of_the_connection() {
+async fn an_answer_to_unread_content_says_what_becomes_of_the_connection() {
     let post = |content: &str| format!("POST /x HTTP/1.1\r\nHost: a\r\n{content}");
     // All of it is here, so that it can be read over.
     let whole = [post("Content-Length: 2\r\n\r\nhi"), post("Content-Length: 0\r\n\r\n"), post("\r\n")];
@@ -149,7 +149,7 @@ async fn an_answer_to_content_that_nobody_reads_says_what_becomes_of_the_connect
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_to_close_is_not_told_how_long_the_connection_is_kept() {
+async fn a_client_that_asks_to_close_is_not_told_how_long_the_connection_is_kept() {
     for way in WAYS {
         for connection in
             ["close", "Close", "keep-alive, close", "x,close", "keep-alive\r\nConnection: close"]
@@ -335,7 +335,7 @@ const UNSENT: [&str; 7] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_without_sending_all_of_its_content_frees_its_waiter_at_once() {
+async fn a_client_that_leaves_without_sending_all_of_its_content_frees_its_waiter_at_once() {
     for way in WAYS {
         for unsent in UNSENT {
             for target in
@@ -373,7 +373,7 @@ async fn who_leaves_without_sending_all_of_its_content_frees_its_waiter_at_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_comes_late_hides_nobodys_leaving() {
+async fn content_that_comes_late_does_not_hide_that_the_client_left() {
     for content in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
         let world = World::new();
         let mut wire = world.connect();
@@ -392,7 +392,7 @@ async fn content_that_comes_late_hides_nobodys_leaving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_behind_an_engines_answer_hides_nobodys_leaving() {
+async fn a_request_behind_an_engines_answer_does_not_hide_that_the_client_left() {
     let world = World::new();
     for ahead in [NEXT, "GET /ne", "\r\n"] {
         let mut wire = world.connect();

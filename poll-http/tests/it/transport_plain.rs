@@ -28,7 +28,7 @@ impl Handle for Reader {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_together_is_answered_before_anybody_is_written_to() {
+async fn requests_that_come_together_are_all_answered_before_any_is_written_to() {
     let noted = Writes::default();
     let reader = Reader { noted: noted.clone() };
     let mut clients = Vec::new();

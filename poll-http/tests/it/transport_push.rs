@@ -160,7 +160,7 @@ async fn a_peer_that_allows_no_pushed_stream_gets_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pushes_that_are_not_read_hold_up_nobody_and_are_bounded() {
+async fn pushes_that_are_not_read_delay_no_others_and_are_bounded() {
     let (feed, body) = fed();
     let (toy, _) = pushing(body);
     let mut client = connected(toy, &Builder::new()).await;

@@ -76,7 +76,7 @@ fn open() -> Counted {
     Counted::open(ConnectionSettings::default(), Drain::new())
 }
 
-/// Lets everybody run until nobody can.
+/// Lets all tasks run until none can.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

@@ -82,7 +82,7 @@ async fn a_large_list_ends_with_the_connection_in_http_1_0() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_holds_messages_and_one_piece_of_their_rendering() {
+async fn a_client_that_does_not_read_holds_messages_and_one_piece_of_their_rendering() {
     let world = World::budgeted(1 << 30);
     // A mebibyte of what is rendered six times as long.
     world.fill("messages", 256, &"\u{1}".repeat(4_096)).await;

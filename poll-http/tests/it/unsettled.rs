@@ -49,7 +49,7 @@ async fn an_unknown_outcome_is_told_through_every_door_in_its_own_shape() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_again_under_the_same_key_hears_what_became_of_it() {
+async fn a_repeated_request_with_the_same_key_is_told_the_outcome_of_the_first() {
     for kept in [true, false] {
         let (journal, store) = Held::store(Retention::default());
         let world = World::over(store);

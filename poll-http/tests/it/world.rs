@@ -168,7 +168,7 @@ impl World {
         self.time.set.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// From now on whoever reads the clock panics.
+    /// From now on reading the clock panics.
     pub(crate) fn break_clock(&self) {
         self.time.broken.store(true, Ordering::Relaxed);
     }
@@ -202,7 +202,7 @@ impl World {
         self.metric("poll_refused_total{reason=\"memory\"}")
     }
 
-    /// Everybody who waits for a message, by the server's own count.
+    /// All readers that wait for a message, by the server's own count.
     pub(crate) fn waiters(&self) -> u64 {
         ["long", "stream", "push", "cold"]
             .map(|pattern| self.metric(&format!("poll_waiters{{pattern=\"{pattern}\"}}")))
@@ -554,14 +554,14 @@ impl Answer {
     }
 }
 
-/// Lets everybody else run until nothing more happens by itself. No time passes.
+/// Lets all other tasks run until nothing more happens by itself. No time passes.
 pub(crate) async fn settle() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Lets paused time go by, with everybody else running meanwhile.
+/// Lets paused time go by, with all other tasks running meanwhile.
 pub(crate) async fn pass(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }

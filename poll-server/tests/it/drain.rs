@@ -59,7 +59,7 @@ fn an_idle_connection_does_not_hold_the_drain_up() {
 }
 
 #[test]
-fn who_does_not_end_in_time_is_cut_and_counted() {
+fn a_connection_that_does_not_end_in_time_is_cut_and_counted() {
     let mut server = Server::start(&["--drain-seconds", "0.05", "--body-seconds", "600"]);
     let mut unfinished = server.connect();
     let head = "POST /api/message HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\

@@ -175,7 +175,7 @@ fn refuses_with_retry_after(start: impl Fn(SocketAddr) -> Proxy) {
     assert!(refused.contains("channel at capacity"), "{refused}");
 }
 
-fn lets_go_of_who_has_left(start: impl Fn(SocketAddr) -> Proxy) {
+fn lets_go_of_clients_that_have_left(start: impl Fn(SocketAddr) -> Proxy) {
     // Some notice it with the next heartbeat only; no poll is over before the test gives up.
     let server = behind(&["--heartbeat-seconds", "0.2", "--max-poll-seconds", "600"]);
     let proxy = start(server.addresses[0]);

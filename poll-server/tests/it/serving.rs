@@ -101,7 +101,7 @@ fn what_peers_can_make_it_warn_of_does_not_fill_the_log() {
 }
 
 #[test]
-fn who_leaves_without_sending_its_content_waits_no_more() {
+fn a_client_that_leaves_without_sending_its_content_waits_no_more() {
     let server = Server::start(&["--max-poll-seconds", "600"]);
     let contents = [
         "Content-Length: 5\r\n\r\n",

@@ -2,7 +2,7 @@
 //!
 //! Clients of every kind ask as fast as they are answered. Every request that reached the server has to be answered,
 //! with 200, 201 or 503; a connection ends cleanly behind an answer that said so, by GOAWAY, or while nothing was asked.
-//! Whoever connects too late is refused by the kernel, and has made no request.
+//! A client that connects too late is refused by the kernel, and has made no request.
 
 mod counts;
 mod http1;

@@ -113,7 +113,7 @@ impl Population {
         self.publishers.spawn_local(publisher.run());
     }
 
-    /// Lets the publishers come to an end and the readers catch up; fails unless everybody was given everything.
+    /// Lets the publishers come to an end and the readers catch up; fails unless all were given everything.
     ///
     /// # Errors
     /// What went wrong.
@@ -155,7 +155,7 @@ impl Population {
 }
 
 impl Settled {
-    /// Judges everybody: the publishers' table, and the readers'.
+    /// Judges all: the publishers' table, and the readers'.
     #[must_use]
     pub fn judge(self, cuts: Cuts) -> (Tally, Tally) {
         let faulty = usize::from(cuts == Cuts::Faults);

@@ -75,7 +75,7 @@ pub(super) struct Position {
     /// When the last one began.
     asked: Instant,
     pub(super) aim: Aim,
-    /// Whoever aims at this reader's edges.
+    /// Tells a publisher that aims at this reader's edges when the next one is.
     shooter: Option<watch::Sender<Instant>>,
 }
 

@@ -167,7 +167,7 @@ fn the_connections_are_listed_and_one_is_cut() {
 }
 
 #[test]
-fn who_is_present_is_listed_by_the_token_of_administration() {
+fn presence_is_listed_with_the_admin_token() {
     let server = Server::start_administered(TOKEN);
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let request = "GET /api/stream?channel=a HTTP/1.1\r\nHost: localhost\r\nX-Client-ID: ann\r\n\r\n";

@@ -74,8 +74,8 @@ fn refusals_pass_with_their_retry_after() {
 }
 
 #[test]
-fn who_has_left_waits_no_more() {
-    super::lets_go_of_who_has_left(start);
+fn a_client_that_has_left_waits_no_more() {
+    super::lets_go_of_clients_that_have_left(start);
 }
 
 #[test]

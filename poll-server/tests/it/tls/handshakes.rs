@@ -12,7 +12,7 @@ use super::start;
 const BEGUN: &[u8] = b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03";
 
 #[test]
-fn slow_and_broken_handshakes_are_ended_and_hold_up_nobody() {
+fn slow_and_broken_handshakes_are_ended_and_delay_no_others() {
     let authority = Authority::new();
     let server = start(&[&authority.issue(&["localhost"])], &["--header-seconds", "1", "--workers", "1"]);
     let config = trusting(&authority);

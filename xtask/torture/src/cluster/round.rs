@@ -95,7 +95,7 @@ impl Report {
     }
 }
 
-/// Everybody at work.
+/// All clients at work.
 struct Crowd {
     prefix: String,
     stop: watch::Sender<bool>,

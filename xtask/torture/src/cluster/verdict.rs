@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn two_who_disagree_are_a_fork() {
+    fn two_logs_that_disagree_are_a_fork() {
         let (one, two) = ([seen(OLD, 1, "a")], [seen(OLD, 1, "b")]);
         let mut common = Common::default();
         common.seen(&one);
