@@ -117,7 +117,10 @@ impl StoreCommand {
             return Err("only a disk: store can be exported, imported, checked or salvaged".to_owned());
         };
         let environment = Environment::system();
-        let place = Directory::new(path);
+        let place = match self {
+            Self::Export | Self::Import => Directory::new(path),
+            Self::Check | Self::Salvage => Directory::read_only(path),
+        };
         if self != Self::Import && !place.file().exists() {
             return Err(format!("there is no store at {}", path.display()));
         }

@@ -46,6 +46,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "pebble", package: "pebble", purpose: "an authority for certificates by ACME" },
     Tool { program: "pebble-challtestsrv", package: "pebble", purpose: "the names that it looks up" },
     Tool { program: "faketime", package: "faketime", purpose: "a server whose clock is wrong" },
+    Tool { program: "unshare", package: "util-linux", purpose: "a store that cannot be written" },
+    Tool { program: "mount", package: "mount", purpose: "the same" },
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind nginx" },
 ];
 

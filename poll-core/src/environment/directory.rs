@@ -3,6 +3,8 @@
 //! Two locks keep a second server out. The database locks its file, wherever that is moved to. The lock here is on the
 //! directory: while the old file is still open under another name, a server that would create a new one is refused.
 //! Both are held on what was opened, not on a path.
+//!
+//! A directory can also be opened only to be read, which works on a file system that cannot be written.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -24,7 +26,15 @@ const SEGMENT: &str = "poll.log.";
 pub struct Directory {
     path: PathBuf,
     file: PathBuf,
+    access: Access,
     held: Mutex<Held>,
+}
+
+/// What may be done to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
 }
 
 /// What is held and known while the directory is in use.
@@ -47,8 +57,17 @@ struct Identity {
 impl Directory {
     /// The directory at `path`, which is created if there is none.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        Self { file: path.join(FILE), path, held: Mutex::default() }
+        Self::of(path.into(), Access::Write)
+    }
+
+    /// The directory at `path`, in which nothing is created, written or removed. For [`check`](crate::journal::disk::check)
+    /// and [`salvage`](crate::journal::disk::salvage), which only read; a journal cannot be opened in it.
+    pub fn read_only(path: impl Into<PathBuf>) -> Self {
+        Self::of(path.into(), Access::Read)
+    }
+
+    fn of(path: PathBuf, access: Access) -> Self {
+        Self { file: path.join(FILE), path, access, held: Mutex::default() }
     }
 
     /// The file's own path.
@@ -59,6 +78,21 @@ impl Directory {
 
     fn segment(&self, number: u64) -> PathBuf {
         self.path.join(format!("{SEGMENT}{number:016x}"))
+    }
+
+    /// Opens a file. Where it may be written, it is created if there is none, and its name survives a power cut just as its
+    /// content does.
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        if self.access == Access::Read {
+            return File::open(path);
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        sync_directory(&self.path)?;
+        Ok(file)
     }
 
     /// Checks that a file is the one that was opened, and has not been truncated to nothing.
@@ -76,7 +110,7 @@ impl Directory {
 
 impl Clone for Directory {
     fn clone(&self) -> Self {
-        Self::new(&self.path)
+        Self::of(self.path.clone(), self.access)
     }
 }
 
@@ -86,21 +120,17 @@ impl Location for Directory {
     }
 
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        make_directories(&self.path, &mut sync_directory)?;
+        if self.access == Access::Write {
+            make_directories(&self.path, &mut sync_directory)?;
+        }
         let lock = lock_directory(&self.path)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&self.file)?;
-        // The file's name has to survive a power cut just as its content does.
-        sync_directory(&self.path)?;
+        let file = self.open_file(&self.file)?;
         *self.held.lock() = Held { lock, identity: Some(Identity::of(&file.metadata()?)) };
         storage(file)
     }
 
     fn reopen(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let file = OpenOptions::new().read(true).write(true).open(&self.file)?;
+        let file = OpenOptions::new().read(true).write(self.access == Access::Write).open(&self.file)?;
         self.recognise(&file.metadata()?)?;
         storage(file)
     }
@@ -128,16 +158,13 @@ impl Location for Directory {
     }
 
     fn open_segment(&self, number: u64) -> io::Result<Box<dyn StorageBackend>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(self.segment(number))?;
-        sync_directory(&self.path)?;
-        storage(file)
+        storage(self.open_file(&self.segment(number))?)
     }
 
     fn remove_segment(&self, number: u64) -> io::Result<()> {
+        if self.access == Access::Read {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         match std::fs::remove_file(self.segment(number)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
@@ -232,6 +259,35 @@ mod tests {
         assert_eq!(synced("one/two/three"), ["", "one", "one/two"]);
         assert_eq!(synced("one/two/four"), ["one/two"]);
         assert_eq!(synced("one/two"), ["one"], "as if it had stopped before");
+    }
+
+    #[test]
+    fn what_is_only_read_is_not_changed() {
+        let root = tempfile::tempdir().unwrap();
+        let names = |path: &Path| -> Vec<_> {
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+        };
+        let there_is_none = Directory::read_only(root.path().join("none")).open();
+        assert_eq!(there_is_none.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let reading = Directory::read_only(root.path());
+        assert_eq!(reading.open().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(reading.open_segment(1).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(names(root.path()).is_empty());
+
+        let writing = Directory::new(root.path());
+        for file in [writing.open().unwrap(), writing.open_segment(1).unwrap()] {
+            file.write(0, b"kept").unwrap();
+        }
+        assert_eq!(reading.open().unwrap_err().kind(), io::ErrorKind::WouldBlock, "a server has it");
+        writing.release();
+        for file in [reading.clone().open().unwrap(), reading.open_segment(1).unwrap()] {
+            assert!(file.write(0, b"lost").is_err() && file.set_len(0).is_err());
+            let mut content = [0; 4];
+            file.read(0, &mut content).unwrap();
+            assert_eq!(&content, b"kept");
+        }
+        reading.remove_segment(1).unwrap_err();
+        assert_eq!(reading.segments().unwrap(), [1]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub trait Location: Debug + Send + Sync + 'static {
     /// What to call the file in an error.
     fn name(&self) -> String;
 
-    /// Opens the file, or creates it. The location is in use from then on, until it is [released](Self::release).
+    /// Opens the file, or creates it where the location may be written. The location is in use from then on, until it is [released](Self::release).
     ///
     /// # Errors
     /// What the operating system says; [`WouldBlock`](io::ErrorKind::WouldBlock) where another process uses it.
@@ -46,7 +46,7 @@ pub trait Location: Debug + Send + Sync + 'static {
     /// What the operating system says.
     fn segments(&self) -> io::Result<Vec<u64>>;
 
-    /// Opens a segment of the log, or creates it. Its name survives a power cut.
+    /// Opens a segment of the log, or creates it where the location may be written. Its name survives a power cut.
     ///
     /// # Errors
     /// What the operating system says.

@@ -1,11 +1,11 @@
 //! A real server above a file in which bytes were changed: what it says, and what gets the rest out.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 
-use crate::process::{Server, command, curl, output};
+use crate::process::{Server, cleaned, command, curl, output};
 
 /// A server above a store in this directory, with five messages in `news`.
 fn with_messages(store: &str) -> Server {
@@ -112,6 +112,59 @@ fn what_is_damaged_is_named_looked_through_and_taken_out() {
     let level = server.get(&format!("/api/poll?channel=news&cursor={cursor}"));
     assert!(level.contains("\"count\":0") && !level.contains("reset"), "{level}");
     assert!(server.get("/readyz").ends_with("\r\n\r\nready\n"), "and is no damage");
+}
+
+#[test]
+fn a_store_on_a_read_only_file_system_is_checked_and_salvaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let (from, to) = (format!("disk:{}", old.display()), format!("disk:{}", new.display()));
+    std::fs::create_dir(&old).unwrap();
+    let view = read_only_view(&old, "true").output().unwrap();
+    if !view.status.success() {
+        let why = String::from_utf8_lossy(&view.stderr);
+        eprintln!("skipped: this user may not mount, not even in a namespace of its own: {why}");
+        return;
+    }
+    let run_there = |arguments: &[&str]| {
+        let mut command = read_only_view(&old, env!("CARGO_BIN_EXE_poll-server"));
+        let Output { status, stdout, stderr } =
+            command.args(arguments).args(["--store", &from]).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let mut server = with_messages(&from);
+    let (code, _, told) = run_there(&["salvage"]);
+    assert!(code == Some(1) && told.contains("in use by another server"), "{told}");
+    server.signal(Signal::KILL);
+    server.wait();
+    assert!(old.join("poll.log.0000000000000001").exists(), "what was published is in the log");
+
+    let (code, whole, _) = run_there(&["check"]);
+    assert_eq!((code, whole.as_str()), (Some(0), "whole: 1 channels with 5 messages; nothing is damaged\n"));
+    let (code, lines, _) = run_there(&["salvage"]);
+    assert_eq!(code, Some(0));
+    for arguments in [&["export"][..], &["--listen", "127.0.0.1:0"]] {
+        let (code, _, told) = run_there(arguments);
+        assert_ne!(code, Some(0));
+        let words =
+            "poll.redb cannot be written: Read-only file system (os error 30); copy its directory to a disk";
+        assert!(told.lines().any(|line| line.contains(words)), "{told}");
+    }
+
+    let salvaged = directory.path().join("whole.jsonl");
+    std::fs::write(&salvaged, lines).unwrap();
+    let mut import = command();
+    import.args(["import", "--store", &to]).stdin(std::fs::File::open(&salvaged).unwrap());
+    assert!(import.status().unwrap().success());
+    assert_eq!(run(&["check", "--store", &to]).1, whole);
+}
+
+/// The program with its arguments, for which nothing in `directory` can be written. The mount is gone when the program ends.
+fn read_only_view(directory: &Path, program: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(directory).arg(program);
+    cleaned(command)
 }
 
 #[test]

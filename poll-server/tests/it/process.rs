@@ -38,7 +38,8 @@ pub(crate) fn command_on(socket: &TcpListener) -> Command {
     command
 }
 
-fn cleaned(mut command: Command) -> Command {
+/// The same of any command that starts it.
+pub(crate) fn cleaned(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("POLL_") {
             command.env_remove(name);

@@ -23,7 +23,11 @@ pub(super) fn open_fault(name: &str, error: &Error) -> Fault {
         Error::Io(error) => match error.kind() {
             io::ErrorKind::WouldBlock => in_use(name),
             io::ErrorKind::PermissionDenied => {
-                Fault::new(FaultKind::Failing, format!("{name} may not be written: {error}"))
+                Fault::new(FaultKind::Failing, format!("{name} may not be opened: {error}"))
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                let advice = "copy its directory to a disk that can be written, and use the copy";
+                Fault::new(FaultKind::Failing, format!("{name} cannot be written: {error}; {advice}"))
             }
             _ if means_full(error) => {
                 Fault::new(FaultKind::Full, format!("there is no room for {name}: {error}"))

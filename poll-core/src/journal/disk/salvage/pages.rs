@@ -93,9 +93,10 @@ pub(super) struct Entry {
 }
 
 impl Pages {
-    /// Locks and opens the file; `None` if another process has it.
+    /// Locks and opens the file; `None` if another process has it. The lock is a shared one, for which a file may be open
+    /// only to be read; a server's lock and this one exclude each other.
     pub(super) fn open(storage: Box<dyn StorageBackend>) -> io::Result<Option<Self>> {
-        match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        match storage.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded) {
             Ok(true) | Err(redb::BackendError::Unsupported) => {}
             Ok(false) => return Ok(None),
             Err(redb::BackendError::Io(error)) => return Err(error),
