@@ -404,9 +404,25 @@ mod tests {
         file
     }
 
+    fn opened(file: &tempfile::NamedTempFile) -> Option<Pages> {
+        let file = std::fs::File::open(file.path()).unwrap();
+        Pages::open(Box::new(FileBackend::new(file).unwrap())).unwrap()
+    }
+
     fn pages(file: &tempfile::NamedTempFile) -> Pages {
-        let file = std::fs::OpenOptions::new().read(true).write(true).open(file.path()).unwrap();
-        Pages::open(Box::new(FileBackend::new(file).unwrap())).unwrap().unwrap()
+        opened(file).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_only_read_and_a_server_exclude_each_other() {
+        let file = written();
+        let database = Database::open(file.path()).unwrap();
+        assert!(opened(&file).is_none());
+        drop(database);
+        let pages = pages(&file);
+        assert!(matches!(Database::open(file.path()), Err(redb::DatabaseError::DatabaseAlreadyOpen)));
+        drop(pages);
+        Database::open(file.path()).unwrap();
     }
 
     #[test]
