@@ -10,7 +10,8 @@ pub trait Location: Debug + Send + Sync + 'static {
     /// What to call the file in an error.
     fn name(&self) -> String;
 
-    /// Opens the file, or creates it where the location may be written. The location is in use from then on, until it is [released](Self::release).
+    /// Opens the file, or creates it where the location may be written. The location is in use from then on, until it is
+    /// [released](Self::release).
     ///
     /// # Errors
     /// What the operating system says; [`WouldBlock`](io::ErrorKind::WouldBlock) where another process uses it.
