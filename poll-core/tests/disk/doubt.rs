@@ -4,14 +4,10 @@ use std::collections::BTreeMap;
 
 use poll_core::journal::disk::Options;
 use poll_core::journal::{Archive, Tail};
-use poll_core::{JournalError, PublishError, Published};
+use poll_core::{JournalError, PublishError};
 
 use crate::fake::{FakeDisk, Fault};
-use crate::fixture::{NOON, open, unbounded};
-
-fn is_unknown(answer: &Result<Published, PublishError>) -> bool {
-    matches!(answer, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))))
-}
+use crate::fixture::{NOON, is_unknown, open, unbounded};
 
 #[tokio::test]
 async fn what_a_reader_is_given_stays_while_a_doubtful_commit_is_settled() {

@@ -1,6 +1,6 @@
 //! What only these tests do to the disk: they look at what is on it, and damage what they find.
 
-pub(crate) use crate::fake_disk::{Counts, DATABASE, FakeDisk, Fault};
+pub(crate) use crate::fake_disk::{Counts, DATABASE, Event, FakeDisk, Fault};
 
 impl FakeDisk {
     /// Another disk with the same on it.

@@ -129,3 +129,11 @@ pub(crate) fn texts(batch: &Batch) -> Vec<(u64, String)> {
 pub(crate) fn cursor(published: &Published) -> Cursor {
     published.stamps.last().unwrap().cursor
 }
+
+pub(crate) fn is_unavailable<T>(answer: &Result<T, PublishError>) -> bool {
+    matches!(answer, Err(PublishError::Journal(JournalError::Unavailable(_))))
+}
+
+pub(crate) fn is_unknown<T>(answer: &Result<T, PublishError>) -> bool {
+    matches!(answer, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))))
+}

@@ -32,4 +32,5 @@ mod room;
 mod salvage;
 mod seeded;
 mod size;
+mod slow;
 mod unreadable;

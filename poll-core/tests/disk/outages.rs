@@ -16,27 +16,18 @@ use poll_core::journal::{
 };
 use poll_core::life::{Producer, ProducerId};
 use poll_core::{
-    Append, ChannelName, Epoch, Journal, JournalError, Payload, Position, Publish, PublishError, Store,
-    Timestamp,
+    Append, ChannelName, Epoch, Journal, JournalError, Payload, Position, Publish, Store, Timestamp,
 };
 use redb::{BackendError, StorageBackend};
 
 use crate::fake::{FakeDisk, Fault};
-use crate::fixture::{Disk, NOON, name, open, second, unbounded};
+use crate::fixture::{Disk, NOON, is_unavailable, is_unknown, name, open, second, unbounded};
 
 /// Waits until the journal's health is this kind of fault.
 async fn falls_ill(store: &Disk, kind: FaultKind) -> Health {
     let mut health = store.journal.health();
     let is = |health: &Health| health.fault().is_some_and(|fault| fault.kind == kind);
     health.wait_for(is).await.unwrap().clone()
-}
-
-fn is_unavailable<T>(answer: &Result<T, PublishError>) -> bool {
-    matches!(answer, Err(PublishError::Journal(JournalError::Unavailable(_))))
-}
-
-fn is_unknown<T>(answer: &Result<T, PublishError>) -> bool {
-    matches!(answer, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))))
 }
 
 type Hook = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -275,34 +266,6 @@ async fn a_second_server_is_refused_whatever_was_renamed() {
     first.close().await;
     let next = open(Directory::new(&here), unbounded(), Options::default()).await;
     assert_eq!(next.all(NOON, "a").await.len(), 1);
-}
-
-#[tokio::test]
-async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
-    let disk = FakeDisk::default();
-    let stall = Duration::ZERO;
-    let store = open(disk.port(), unbounded(), Options { stall, ..Options::default() }).await;
-    store.send(NOON, "a", "before").await;
-    store.journal.verify();
-    assert!(store.try_send(NOON, "b", "no commit takes too long").await.is_ok());
-    disk.gate().hold_after(0);
-    let slow = store.start("a", "slow").await;
-    disk.gate().wait_for_sync();
-    let behind = store.start("a", "behind").await;
-    store.journal.verify();
-    let health = store.journal.health().borrow().clone();
-    assert_eq!(health.fault().map(|fault| fault.kind), Some(FaultKind::Stalled));
-    assert!(health.check_readable().is_ok(), "what is kept can be read");
-    assert!(is_unknown(&slow.await.unwrap()));
-    assert!(is_unavailable(&behind.await.unwrap()), "it was not begun");
-    assert!(is_unavailable(&store.try_send(NOON, "b", "refused").await));
-    assert!(is_unknown(&store.start("a", "slow").await.await.unwrap()), "it is the same publish");
-    assert_eq!(store.all(NOON, "a").await.len(), 1, "no reader sees it yet");
-    disk.gate().free();
-    store.until_writable().await;
-    let again = store.start("a", "slow").await.await.unwrap().unwrap();
-    assert_eq!((again.repeated, again.stamps[0].cursor.seq.get()), (true, 2));
-    assert_eq!(store.send(NOON, "a", "after").await.stamps[0].cursor.seq.get(), 3);
 }
 
 #[tokio::test]

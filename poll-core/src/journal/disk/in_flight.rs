@@ -1,4 +1,4 @@
-//! The publishes of the commit under way, until its outcome is known.
+//! The publishes of the commit under way, until its outcome is known; none where no commit can begin.
 //!
 //! While the writer waits for the disk it cannot answer. Here another thread sees how long that has taken, and can tell
 //! the publishers that the outcome is unknown.

@@ -58,9 +58,15 @@ async fn serve(shared: &Arc<Shared>, is_open: bool) -> Option<Result<(), Journal
         if !caught(|| writer.step(work))? {
             break;
         }
-        while writer.is_far_ahead() {
-            shared.indexed.notified().await;
-            caught(|| writer.seal())?;
+        if writer.is_far_ahead() {
+            // What is queued meanwhile waits as it does behind a slow commit, and is told the same.
+            let nothing = shared.in_flight.begin(Vec::new());
+            while writer.is_far_ahead() {
+                shared.indexed.notified().await;
+                caught(|| writer.seal())?;
+            }
+            shared.in_flight.end(nothing);
+            shared.unstalled();
         }
     }
     let written = caught(|| writer.finish())?;
