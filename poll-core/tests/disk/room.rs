@@ -41,3 +41,18 @@ async fn a_database_that_is_away_keeps_no_publish_waiting_for_room() {
     let refused = another(&store).await;
     assert!(matches!(refused, Err(PublishError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
 }
+
+/// The end of the log is in doubt, so it cannot be moved to the database either.
+#[tokio::test]
+async fn a_log_that_is_in_doubt_keeps_no_publish_waiting_for_room() {
+    let disk = FakeDisk::default();
+    let store = full(&disk).await;
+    disk.fail(Fault::Sync(0));
+    disk.fail(Fault::Shut(1_000_000));
+    assert!(store.try_send(NOON, "a", "two").await.is_err());
+    let refused = another(&store).await;
+    assert!(matches!(refused, Err(PublishError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
+    disk.heal();
+    store.until_writable().await;
+    assert!(store.try_send(NOON, "a", "three").await.is_ok());
+}

@@ -25,6 +25,8 @@ pub(super) struct Sealed {
 #[derive(Default)]
 pub(super) struct IndexWork {
     pub(super) sealed: Option<Sealed>,
+    /// Why the log was not sealed although it was asked for.
+    pub(super) unsealed: Option<JournalError>,
     /// Delete what retention no longer covers as of this time.
     pub(super) sweep: Option<Timestamp>,
     /// Make room for another channel.
@@ -69,6 +71,11 @@ impl IndexQueue {
     /// A segment is complete. There is at most one at a time.
     pub(super) fn seal(&self, sealed: Sealed) {
         self.add(sealed, |work, sealed| work.sealed = Some(sealed));
+    }
+
+    /// The log cannot be sealed now.
+    pub(super) fn not_sealed(&self, why: JournalError) {
+        self.add(why, |work, why| work.unsealed = Some(why));
     }
 
     /// Answers once no segment is left to move.

@@ -121,7 +121,10 @@ impl Indexer {
 
     /// Does one round of work.
     fn step(&mut self, work: IndexWork) {
-        let IndexWork { sealed, sweep, room, failed_read, mut settling, .. } = work;
+        let IndexWork { sealed, unsealed, sweep, room, failed_read, mut settling, .. } = work;
+        if let Some(why) = unsealed {
+            refuse_room(std::mem::take(&mut self.waiting), &why);
+        }
         self.pending = sealed.or_else(|| self.pending.take());
         self.settling.append(&mut settling);
         let failed_read = failed_read.filter(|(generation, _)| self.has_open(*generation));

@@ -91,18 +91,21 @@ impl Writer {
     /// Does one round of work; returns whether to go on.
     fn step(&mut self, work: Work) -> bool {
         let Work { entries, commands, closed } = work;
-        self.is_asked_to_seal |= commands.seal;
         let before = self.health.fault().cloned();
         match &before {
-            None => {
-                self.work(entries);
-                self.seal_if_asked();
-                commands.settling.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
-            }
+            None => self.work(entries),
             Some(fault) => {
                 self.refuse(entries, &fault.error());
                 self.retry();
-                self.seal_if_asked();
+            }
+        }
+        if commands.seal {
+            self.seal_if_certain();
+        }
+        for reply in commands.settling {
+            match self.health.fault() {
+                None => self.shared.indexing.settle(reply),
+                Some(fault) => reply(Err(fault.error())),
             }
         }
         // When closing, what cannot be written now, or after one more attempt, is lost.
@@ -182,10 +185,11 @@ impl Writer {
     }
 
     /// Also where nothing can be written: what is in the log already can be moved, and may be waited for. But not before a
-    /// batch in doubt was cut off.
-    fn seal_if_asked(&mut self) {
-        if self.doubt.is_none() && std::mem::take(&mut self.is_asked_to_seal) {
-            self.seal();
+    /// batch in doubt was cut off, and that is not waited for: it takes for as long as the log is away.
+    fn seal_if_certain(&mut self) {
+        match &self.doubt {
+            None => self.seal(),
+            Some(doubt) => self.shared.indexing.not_sealed(doubt.fault.error()),
         }
     }
 

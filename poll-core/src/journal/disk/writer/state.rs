@@ -17,8 +17,6 @@ pub(super) struct Writer {
     pub(super) buffer: Vec<u8>,
     /// Whether the log can be written, as far as the writer knows.
     pub(super) health: Health,
-    /// Whether the active segment is to be sealed, full or not.
-    pub(super) is_asked_to_seal: bool,
     /// A batch whose outcome is not known.
     pub(super) doubt: Option<Doubt>,
     pub(super) backoff: Backoff,
@@ -41,7 +39,6 @@ impl Writer {
             segment: None,
             buffer: Vec::new(),
             health: Health::Ready,
-            is_asked_to_seal: false,
             doubt: None,
             backoff: Backoff::default(),
             failed_closing: 0,
