@@ -449,14 +449,11 @@ fn finish<F: Future + Unpin>(mut future: F) -> F::Output {
     }
 }
 
-/// While publishes that waited for a slow commit are given back, one of them after the other, that commit ends.
-#[tokio::test]
-async fn nothing_is_kept_behind_a_publish_that_is_being_given_back() {
-    let disk = FakeDisk::default();
-    let options = Options { stall: Duration::ZERO, ..Options::default() };
-    let store = open(disk.port(), unbounded(), options).await;
+/// While publishes that waited for a slow commit are given back, one of them after the other, that commit ends; and another
+/// publish comes behind the one that is given back last.
+async fn give_back(disk: &FakeDisk, store: &Disk) {
     for channel in ["slow", "first", "second"] {
-        store.send(NOON, channel, "before").await;
+        drop(store.store.load(NOON, &name(channel)).await);
     }
     let publish = |channel: &'static str, text: &'static str| {
         let store = store.store.clone();
@@ -488,12 +485,40 @@ async fn nothing_is_kept_behind_a_publish_that_is_being_given_back() {
     assert!(is_unavailable(&behind), "{behind:?}");
     assert!(is_unavailable(&first.await) && is_unavailable(&second.await));
     assert!(is_unknown(&slow.await));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_behind_a_publish_that_is_being_given_back() {
+    let disk = FakeDisk::default();
+    let options = Options { stall: Duration::ZERO, ..Options::default() };
+    let store = open(disk.port(), unbounded(), options).await;
+    for channel in ["slow", "first", "second"] {
+        store.send(NOON, channel, "before").await;
+    }
+    give_back(&disk, &store).await;
     store.send(NOON, "second", "after").await;
-    (0..100).for_each(|_| store.store.sweep(self::second(120), 16));
+    (0..100).for_each(|_| store.store.sweep(second(120), 16));
     let there = [(1, "before".to_owned()), (2, "after".to_owned())];
     assert_eq!(store.all(NOON, "second").await, there);
     store.settle().await.unwrap();
     assert_eq!(store.all(NOON, "second").await, there);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_behind_what_is_given_back_of_a_channel_that_never_was_for_the_second_time() {
+    let disk = FakeDisk::default();
+    let options = Options { stall: Duration::ZERO, ..Options::default() };
+    let store = open(disk.port(), unbounded(), options).await;
+    for channel in ["slow", "first"] {
+        store.send(NOON, channel, "before").await;
+    }
+    for _ in 0..2 {
+        give_back(&disk, &store).await;
+        store.until_writable().await;
+        // It leaves memory, and begins in another epoch the next time.
+        (0..100).for_each(|_| store.store.sweep(second(120), 16));
+        assert_eq!(store.all(NOON, "second").await, []);
+    }
 }
 
 /// The database's commit fails; then nothing does.

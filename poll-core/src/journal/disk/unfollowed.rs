@@ -17,7 +17,8 @@ impl Unfollowed {
         let position = (append.epoch(), append.after());
         let mut channels = self.0.lock();
         let channel = channels.entry(append.channel().clone()).or_insert(position);
-        if channel.0 == position.0 && channel.1 > position.1 {
+        // Of an earlier epoch nothing comes any more.
+        if channel.0 != position.0 || channel.1 > position.1 {
             *channel = position;
         }
     }
