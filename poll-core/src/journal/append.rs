@@ -273,7 +273,12 @@ impl Envelope {
     fn doubt(&self, why: &str) {
         // Only the one that takes the reply answers the publisher.
         let Some(reply) = self.reply.lock().take() else { return };
-        self.channel.state.lock().doubt(&self.pending);
+        let settled = {
+            let mut state = self.channel.state.lock();
+            state.doubt(&self.pending);
+            state.settled()
+        };
+        drop(settled);
         if let Some(duplicates) = &self.duplicates {
             duplicates.send_replace(());
         }

@@ -186,12 +186,12 @@ impl Ledger {
         self.handed = self.kept.clone();
     }
 
-    /// Wakes when something that is pending is decided.
+    /// Wakes when something that is pending is decided, or in doubt.
     pub(crate) fn wait(&mut self) -> watch::Receiver<()> {
         self.settled.get_or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
-    /// To be dropped without a lock, once something was decided.
+    /// To be dropped without a lock, once something was decided or is in doubt.
     pub(crate) fn settled(&mut self) -> Option<watch::Sender<()>> {
         self.settled.take()
     }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use poll_core::journal::disk::Options;
 use poll_core::journal::{Archive, FaultKind};
+use tokio::time::timeout;
 
 use crate::fake::{DATABASE, Event, FakeDisk};
-use crate::fixture::{NOON, is_unavailable, is_unknown, open, unbounded};
+use crate::fixture::{NOON, is_unavailable, is_unknown, name, open, unbounded};
 
 #[tokio::test]
 async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
@@ -75,4 +76,29 @@ async fn a_publish_behind_a_slow_database_is_told_as_one_behind_a_slow_commit_is
     store.send(NOON, "a", "after").await;
     store.settle().await.unwrap();
     assert_eq!(store.all(NOON, "a").await.len(), kept + 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_change_is_told_when_that_is_in_doubt() {
+    let disk = FakeDisk::default();
+    let options = Options { stall: Duration::ZERO, ..Options::default() };
+    let store = open(disk.port(), unbounded(), options).await;
+    store.send(NOON, "a", "before").await;
+    disk.gate().hold_after(0);
+    let journal = store.store.clone();
+    let deleting = tokio::spawn(async move { journal.delete(NOON, &name("a")).await });
+    while !disk.gate().is_waited_at() {
+        tokio::task::yield_now().await;
+    }
+    let behind = store.start("a", "behind").await;
+    assert!(!behind.is_finished());
+    store.journal.verify();
+    assert!(deleting.await.unwrap().is_err(), "its outcome is unknown");
+    let behind =
+        timeout(Duration::from_secs(60), behind).await.expect("it waits for as long as the disk does");
+    assert!(is_unavailable(&behind.unwrap()));
+    disk.gate().free();
+    store.until_writable().await;
+    store.send(NOON, "a", "after").await;
+    assert_eq!(store.all(NOON, "a").await, [(1, "after".to_owned())]);
 }
