@@ -32,6 +32,10 @@ impl Store {
         create: &Create,
         point: &ForkPoint,
     ) -> Result<Option<Fork>, CreateError> {
+        // What could not be kept either does not wait until its source can be read.
+        if let Some(archive) = self.archive() {
+            archive.health().borrow().check_readable()?;
+        }
         if !matches!(self.describe(now, fork, Use::Look).await?, Standing::Absent) {
             return Ok(None);
         }

@@ -166,24 +166,31 @@ impl Store {
         let mut origin = self.origin_of(now, channel).await?;
         let ended = self.submit(now, channel, nothing(), Operation::End(reason, None)).await?;
         while let (Submitted::Published(_), Some(source)) = (&ended, origin) {
-            origin = self.origin_of(now, &source).await?;
+            // What fails here is found by the sweep.
+            let Ok(next) = self.origin_of(now, &source).await else { break };
+            origin = next;
             match self.submit(now, &source, nothing(), Operation::End(Reason::NoForks, None)).await {
                 Ok(Submitted::Published(_)) => {}
-                // It has other forks, or can be reached. What fails here is found by the sweep.
+                // It has other forks, or can be reached.
                 Ok(Submitted::Settled(_)) | Err(_) => break,
             }
         }
         Ok(ended)
     }
 
-    /// What a channel was forked from.
+    /// What a channel was forked from. While the journal is away that is an error: what changes a channel does not wait for
+    /// it.
     async fn origin_of(
         &self,
         now: Timestamp,
         channel: &ChannelName,
     ) -> Result<Option<ChannelName>, JournalError> {
-        let Some(channel) = self.find(now, channel).await? else { return Ok(None) };
-        let state = channel.state.lock();
+        let found = match self.archive() {
+            Some(archive) => Some(self.resident(archive, now, channel).await?),
+            None => self.residents().get(channel),
+        };
+        let Some(found) = found else { return Ok(None) };
+        let state = found.state.lock();
         let origin = state.ledger.as_ref().and_then(|ledger| ledger.life().origin.as_ref());
         Ok(origin.map(|origin| origin.source.clone()))
     }

@@ -14,9 +14,9 @@ use poll_core::journal::{
     Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive,
     Stretch, Tail, Taken,
 };
-use poll_core::life::{Producer, ProducerId};
+use poll_core::life::{Bounds, Create, Deleted, ForkPoint, Producer, ProducerId};
 use poll_core::{
-    Append, ChannelName, Epoch, Journal, JournalError, Payload, Position, Publish, Store, Timestamp,
+    Append, ChannelName, Ending, Epoch, Journal, JournalError, Payload, Position, Publish, Store, Timestamp,
 };
 use redb::{BackendError, StorageBackend};
 
@@ -549,4 +549,36 @@ async fn nothing_is_taken_while_a_segment_waits_for_a_database_that_failed() {
     settled.await.unwrap().unwrap();
     store.until_writable().await;
     assert_eq!(store.all(NOON, "a").await, [(1, "one".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_is_deleted_or_forked_while_the_database_is_away_is_refused_and_does_not_wait() {
+    let disk = FakeDisk::default();
+    let before = open(disk.port(), unbounded(), Options::default()).await;
+    before.send(NOON, "a", "one").await;
+    before.send(NOON, "b", "one").await;
+    before.close().await;
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.send(NOON, "b", "two").await;
+    disk.fail(Fault::Sync(0));
+    disk.fail(Fault::Shut(1_000_000));
+    store.settle().await.unwrap_err();
+    let soon = Duration::from_secs(60);
+    let deleted = tokio::time::timeout(soon, store.store.delete(NOON, &name("a"))).await;
+    assert!(is_unavailable(&deleted.expect("it waits for as long as the database is away")));
+    let fork = |origin| Create {
+        content_type: None,
+        lifetime: None,
+        bounds: Bounds::SERVER,
+        payloads: Default::default(),
+        ending: Ending::Open,
+        origin: Some(ForkPoint { source: name(origin), after: None, further: 0 }),
+    };
+    let forked = tokio::time::timeout(soon, store.store.create(NOON, &name("c"), fork("a"))).await;
+    forked.expect("it waits for as long as the database is away").unwrap_err();
+    disk.heal();
+    store.until_writable().await;
+    assert_eq!(store.store.delete(NOON, &name("a")).await.unwrap(), Deleted::Gone);
+    store.store.create(NOON, &name("c"), fork("b")).await.unwrap();
+    assert_eq!(store.all(NOON, "c").await.len(), 2);
 }
