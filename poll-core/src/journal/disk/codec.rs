@@ -54,7 +54,8 @@ pub(super) struct Totals {
     pub(super) overhead: Option<Overhead>,
     /// How often messages that readers had seen may have been lost; each time, all epochs change.
     pub(super) losses: u64,
-    /// Whether messages may be shown before they are kept, since the file was opened.
+    /// Whether the next start has to count a loss: since the file was opened messages may be shown before they are kept, or
+    /// recovery found the log damaged and has not ended yet.
     pub(super) relaxed: bool,
     /// The newest segment of the log that is in the database; zero if there was none.
     pub(super) indexed: u64,
