@@ -1,7 +1,8 @@
 //! The log of one channel: an append-only, bounded ring buffer. Pure: no lock, no clock, no waiting.
 //!
 //! Messages are numbered without holes, and the oldest are evicted first. For a while the times of evicted messages are
-//! remembered, so that a reader positioned by time or id learns exactly how many messages it missed.
+//! remembered, so that a reader positioned by time or id learns exactly how many messages it missed. One that may have
+//! missed more than is remembered learns of at least one more.
 //!
 //! Where a journal outlives the process, memory holds the tail of what is retained: [`Log::trim`] drops a message from
 //! memory without evicting it, and the log remembers how far back the journal goes.
@@ -36,6 +37,8 @@ pub struct Log {
     ended: bool,
     /// Times of the messages that were evicted last, oldest first; they end where what is retained begins.
     evicted: VecDeque<Timestamp>,
+    /// When the last message that was evicted before those was taken; `None` if that is not known.
+    forgotten_at: Option<Timestamp>,
     /// Which archived messages are known to be damaged: almost always none.
     damaged: Option<Box<Damaged>>,
 }
@@ -98,6 +101,7 @@ impl Log {
             weight: 0,
             ended: false,
             evicted: VecDeque::new(),
+            forgotten_at: Some(Timestamp::ZERO),
             damaged: None,
         }
     }
@@ -214,7 +218,7 @@ impl Log {
         }
         let message = self.pop_front()?;
         if self.evicted.len() == REMEMBERED {
-            self.evicted.pop_front();
+            self.forgotten_at = self.evicted.pop_front();
         }
         self.evicted.push_back(message.at);
         self.weight -= message.weight();
@@ -234,6 +238,7 @@ impl Log {
     /// Forgets when evicted messages were taken: readers positioned by time or id then learn less exactly what they
     /// missed.
     pub fn forget_evicted(&mut self) {
+        self.forgotten_at = self.evicted.back().copied().or(self.forgotten_at);
         self.evicted = VecDeque::new();
     }
 
@@ -278,6 +283,7 @@ impl Log {
             if oldest > archived.oldest {
                 // The times of archived messages are not known.
                 self.evicted.clear();
+                self.forgotten_at = None;
             }
             let since = archived.since.max(since);
             self.archived = (oldest < self.tail()).then_some(Archived { oldest, since });
@@ -296,7 +302,8 @@ impl Log {
     #[must_use]
     pub fn resumed(epoch: Epoch, oldest: (Seq, Timestamp), newest: (Seq, Timestamp)) -> Self {
         let archived = (oldest.0 <= newest.0).then_some(Archived { oldest: oldest.0, since: oldest.1 });
-        Self { archived, newest: newest.0, newest_at: newest.1, ..Self::new(epoch) }
+        let forgotten_at = archived.is_none().then_some(newest.1);
+        Self { archived, newest: newest.0, newest_at: newest.1, forgotten_at, ..Self::new(epoch) }
     }
 
     /// Puts a message back into memory, before the tail.
@@ -367,9 +374,11 @@ impl Log {
         if retained > 0 {
             return Seq::new(self.tail().get() - 1 + retained);
         }
-        // A reader older than all that is remembered is told of the messages known to be gone: counting from the first
-        // message would overstate what it missed.
-        let evicted = self.evicted.partition_point(|&at| seen_at(at));
-        Seq::new(self.oldest().get() - 1 - (self.evicted.len() - evicted) as u64)
+        let before = self.oldest().get() - 1;
+        let (remembered, seen) = (self.evicted.len(), self.evicted.partition_point(|&at| seen_at(at)));
+        // It may have seen any number of those that are forgotten: counting from the first would overstate what it missed.
+        let has_forgotten = before > remembered as u64;
+        let missed_forgotten = has_forgotten && seen == 0 && !self.forgotten_at.is_some_and(seen_at);
+        Seq::new(before - (remembered - seen) as u64 - u64::from(missed_forgotten))
     }
 }

@@ -421,7 +421,16 @@ pub(crate) async fn what_is_no_longer_retained_is_missed(backend: &impl Backend)
             assert_eq!(numbers(messages(&view)).last(), Some(&12));
         }
         assert_eq!(find(store, "a", Locator::Seq(Seq::new(3))).await, Found::Gone);
-        unload(&opened);
+        for _ in ["in memory", "loaded again"] {
+            // When messages were evicted may have been forgotten, but not that they were.
+            for (stamp, missed) in [(stamps[2], 1..=4), (stamps[7], 0..=0), (stamps[11], 0..=0)] {
+                for position in [Position::AfterTime(stamp.at), Position::AfterId(stamp.id)] {
+                    let told = read(store, "a", position).await.read_state.missed();
+                    assert!(told.is_some_and(|told| missed.contains(&told)), "{position:?}: {told:?}");
+                }
+            }
+            unload(&opened);
+        }
     }
 }
 

@@ -73,10 +73,10 @@ impl Model {
         &self.all[self.evicted..]
     }
 
-    /// How many messages satisfy `seen`; forgotten ones count as seen.
+    /// How many messages satisfy `seen`; forgotten ones count as seen, except for the last.
     fn seen(&self, seen: impl Fn(&Message) -> bool) -> u64 {
-        let forgotten = self.evicted.saturating_sub(REMEMBERED);
-        (forgotten + self.all[forgotten..].iter().filter(|message| seen(message)).count()) as u64
+        let known = self.evicted.saturating_sub(REMEMBERED).saturating_sub(1);
+        (known + self.all[known..].iter().filter(|message| seen(message)).count()) as u64
     }
 
     fn after(&self, position: u64, limit: Limit) -> Vec<u64> {
