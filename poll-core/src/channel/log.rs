@@ -283,7 +283,7 @@ impl Log {
             if oldest > archived.oldest {
                 // The times of archived messages are not known.
                 self.evicted.clear();
-                self.forgotten_at = None;
+                self.forgotten_at = (oldest > self.newest).then_some(self.newest_at);
             }
             let since = archived.since.max(since);
             self.archived = (oldest < self.tail()).then_some(Archived { oldest, since });

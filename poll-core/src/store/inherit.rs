@@ -164,18 +164,18 @@ impl Store {
                 Ok(Some(batch.map(|batch| (batch, *state))))
             }
             Missing::Place(_, landmark) => {
-                let Some(seq) = self.locate_inherited(now, fork, epoch, &life, *landmark).await? else {
+                let Some(place) = self.locate_inherited(now, fork, epoch, &life, *landmark).await? else {
                     return Ok(None);
                 };
-                *pinned = pinned.at(Cursor { epoch, seq });
+                *pinned = pinned.at(Cursor { epoch, seq: place.before });
                 Ok(Some(None))
             }
             Missing::Oldest(_, cutoff) => {
                 let landmark = Landmark::Time(cutoff.before(Duration::from_micros(1)));
-                let Some(seq) = self.locate_inherited(now, fork, epoch, &life, landmark).await? else {
+                let Some(place) = self.locate_inherited(now, fork, epoch, &life, landmark).await? else {
                     return Ok(None);
                 };
-                self.residents().raise(fork, epoch, (seq.next(), *cutoff));
+                self.residents().raise(fork, epoch, (place.before.next().max(place.oldest), *cutoff));
                 Ok(Some(None))
             }
         }
@@ -258,8 +258,8 @@ impl Store {
         }
     }
 
-    /// The newest message at or before a landmark that a fork shares with its ancestors; `None` if the landmark is after
-    /// them, and the journal has to say which of the fork's own messages it is.
+    /// Where a landmark lies in what a fork shares with its ancestors; `None` if it is after that, and the journal has to say
+    /// which of the fork's own messages it is.
     async fn locate_inherited(
         &self,
         now: Timestamp,
@@ -267,7 +267,7 @@ impl Store {
         epoch: Epoch,
         life: &Life,
         landmark: Landmark,
-    ) -> Result<Option<Seq>, JournalError> {
+    ) -> Result<Option<Inherited>, JournalError> {
         let (time, position) = match landmark {
             Landmark::Time(time) => (time, Position::AfterTime(time)),
             Landmark::Id(id) => (time_of(id), Position::AfterId(id)),
@@ -275,9 +275,12 @@ impl Store {
         let segments = life.ancestry.segments();
         let Some((index, segment)) = life.ancestry.at(time) else {
             let Some(last) = segments.last().map(|segment| segment.last) else { return Ok(None) };
-            let Some(archive) = self.archive() else { return Ok(Some(last)) };
-            let located = self.ask(fork, |reply| archive.locate(fork, epoch, landmark, reply)).await?;
-            return Ok(Some(located.and_then(|located| located.before).unwrap_or(last)));
+            let located = match self.archive() {
+                Some(archive) => self.ask(fork, |reply| archive.locate(fork, epoch, landmark, reply)).await?,
+                None => None,
+            };
+            let before = located.and_then(|located| located.before).unwrap_or(last);
+            return Ok(Some(Inherited { before, oldest: Seq::ZERO }));
         };
         let floor = index
             .checked_sub(1)
@@ -286,8 +289,20 @@ impl Store {
         self.catch_up(now, segment).await?;
         let pinned = Pinned::of(position, None);
         let view = Box::pin(self.see(now, &segment.channel, &pinned, None, Sight::Inherited)).await?;
-        Ok(Some(view.read_state.position.clamp(floor, segment.last)))
+        let (before, oldest) = (view.read_state.position, view.read_state.oldest);
+        Ok(Some(Inherited {
+            before: before.clamp(floor, segment.last),
+            oldest: oldest.clamp(floor, segment.last.next()),
+        }))
     }
+}
+
+/// A landmark in what a fork shares with its ancestors.
+struct Inherited {
+    /// The newest message at or before it, retained or not.
+    before: Seq,
+    /// Nothing before this is retained.
+    oldest: Seq,
 }
 
 /// Messages of one batch, out of several logs.

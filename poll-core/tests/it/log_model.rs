@@ -195,3 +195,19 @@ fn ending_a_log_takes_nothing_from_its_readers() {
     assert_eq!(log.after(Seq::ZERO, Limit::default()).len(), 1);
     assert_eq!(log.get(Seq::new(1)).unwrap().payload, Payload::text("x"));
 }
+
+#[test]
+fn what_a_journal_evicted_counts_as_one_for_a_reader_that_may_not_have_seen_it() {
+    let at = |seconds| Timestamp::from_micros(seconds * 1_000_000);
+    let mut log = Log::resumed(Epoch::new(7), (Seq::new(3), at(3)), (Seq::new(9), at(9)));
+    assert_eq!(log.seq_at(at(1)), Seq::new(1));
+    log.raise(Seq::new(6), at(6));
+    assert_eq!(log.seq_at(at(1)), Seq::new(4));
+    // Nothing is left: all that is gone was taken by then.
+    log.raise(Seq::new(10), at(9));
+    assert_eq!((log.seq_at(at(8)), log.seq_at(at(9))), (Seq::new(8), Seq::new(9)));
+    let log = Log::resumed(Epoch::new(7), (Seq::new(10), at(9)), (Seq::new(9), at(9)));
+    assert_eq!((log.seq_at(at(8)), log.seq_at(at(9))), (Seq::new(8), Seq::new(9)));
+    let whole = Log::resumed(Epoch::new(7), (Seq::new(1), at(1)), (Seq::new(9), at(9)));
+    assert_eq!(whole.seq_at(at(0)), Seq::ZERO);
+}

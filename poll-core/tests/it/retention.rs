@@ -295,5 +295,9 @@ fn times_of_evicted_messages_are_forgotten_where_there_is_no_memory_for_them() {
     }
     assert!(memory.used(Kind::Times) > 0 && memory.refused(Kind::Times) > 0);
     let view = read(&store, second(2_000), "c0", Position::AfterTime(second(0)));
-    assert!(view.read_state.missed().is_some_and(|missed| (1..=18).contains(&missed)), "{:?}", view.read_state);
+    assert!(
+        view.read_state.missed().is_some_and(|missed| (1..=18).contains(&missed)),
+        "{:?}",
+        view.read_state
+    );
 }
