@@ -40,6 +40,14 @@ impl FakeDisk {
         pages.len()
     }
 
+    /// Has the first row of every page that holds `text` claim more bytes than the page has. The keys of these rows have one
+    /// length, so behind the page's head (4 bytes) is where each value ends.
+    pub(crate) fn overrun(&self, text: &str) {
+        let pages = self.pages_with(text);
+        assert!(!pages.is_empty(), "there is nothing like that");
+        pages.into_iter().for_each(|page| self.flip(DATABASE, page + 5, 0x20));
+    }
+
     /// Where `text` lies can no longer be read.
     pub(crate) fn break_sector(&self, text: &str) {
         let page = *self.pages_with(text).last().expect("a page that holds it");

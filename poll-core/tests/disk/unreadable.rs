@@ -2,7 +2,7 @@
 
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{Options, Progress};
-use poll_core::{JournalError, Retention};
+use poll_core::{IdempotencyKey, JournalError, Payload, Publish, Retention};
 
 use crate::fake::{FakeDisk, Fault};
 use crate::fixture::{Disk, NOON, name, open, unbounded};
@@ -121,6 +121,32 @@ async fn a_channel_that_turns_out_to_be_damaged_loses_no_publish_and_harms_no_ot
     let there = again.all(NOON, "bad").await;
     let new: Vec<_> = (21..).zip((0..5).map(|round| format!("bad {round}"))).collect();
     assert!(there.ends_with(&new), "{there:?}");
+}
+
+/// A length that is wrong makes redb panic where the row is used, not where it is found.
+#[tokio::test]
+async fn rows_that_overrun_their_page_cost_no_more_than_themselves() {
+    let disk = FakeDisk::default();
+    let under = |key: &str| Publish::one(Payload::text("x")).under(IdempotencyKey::parse(key).unwrap());
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    for number in 0..3 {
+        store.store.publish(NOON, &name("keyed"), under(&format!("key {number}"))).await.unwrap();
+    }
+    for number in 0..20 {
+        store.send(NOON, "long", &format!("long {number} {}", "x".repeat(300))).await;
+    }
+    store.close().await;
+    disk.overrun("key 1");
+    disk.overrun("long 10 ");
+    let again = open(disk.port(), unbounded(), uncached()).await;
+    assert!(again.store.publish(NOON, &name("keyed"), under("key 2")).await.unwrap().repeated);
+    assert!(again.journal.damage().borrow().last.contains("idempotency key"));
+    // What the damaged key belonged to is published once more.
+    let published = again.store.publish(NOON, &name("keyed"), under("key 1")).await.unwrap();
+    assert!(!published.repeated && published.stamps[0].cursor.seq.get() == 4);
+    let there = again.all(NOON, "long").await;
+    assert!((1..20).contains(&there.len()), "{there:?}");
+    again.send(NOON, "long", "more").await;
 }
 
 #[tokio::test]

@@ -54,9 +54,11 @@ pub(super) fn find(
     StoredChannel::of(messages, id, row).map(Some)
 }
 
-/// An entry of the table of messages.
-type MessageRow<'a> =
-    std::result::Result<(AccessGuard<'a, (u64, u64)>, AccessGuard<'a, &'static [u8]>), StorageError>;
+/// An entry of a table.
+type Entry<'a, K, V> = (AccessGuard<'a, K>, AccessGuard<'a, V>);
+
+/// An entry of the table of messages, if it can be read.
+type MessageRow<'a> = std::result::Result<Entry<'a, (u64, u64), &'static [u8]>, StorageError>;
 
 /// One end of a channel.
 #[derive(Default)]
@@ -70,8 +72,7 @@ struct Edge {
 /// Walks from one end of a channel to the first message that can be read.
 fn edge<'a>(mut entries: impl Iterator<Item = MessageRow<'a>>) -> Result<Edge> {
     let mut edge = Edge::default();
-    while let Some(entry) = guarded(|| Ok(entries.next().transpose()?))? {
-        let (key, row) = entry;
+    while let Some((key, row)) = next_row(&mut entries)? {
         let (id, seq) = key.value();
         match codec::decode_head(id, seq, row.value()) {
             Ok((at, _)) => {
@@ -165,7 +166,7 @@ impl StoredChannel {
 /// The last message that can be read before one that redb cannot read.
 fn last<'a>(mut entries: impl Iterator<Item = MessageRow<'a>>) -> Option<(u64, Timestamp)> {
     let mut last = None;
-    while let Ok(Some((key, row))) = guarded(|| Ok(entries.next().transpose()?)) {
+    while let Ok(Some((key, row))) = next_row(&mut entries) {
         let (id, seq) = key.value();
         last = codec::decode_head(id, seq, row.value()).ok().map(|(at, _)| (seq, at)).or(last);
     }
@@ -180,11 +181,26 @@ pub(super) fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// The next row; `None` at the end, and where redb cannot read on.
-pub(super) fn next_readable<T>(
-    rows: &mut impl Iterator<Item = std::result::Result<T, StorageError>>,
-) -> Result<Option<T>> {
-    Ok(unless_damaged(guarded(|| Ok(rows.next().transpose()?)))?.flatten())
+/// The next row; `None` at the end. What redb gives may still claim more bytes than its page has: that is damage here, and not
+/// only where it is used.
+pub(super) fn next_row<'a, K: redb::Key + 'static, V: redb::Value + 'static>(
+    rows: &mut impl Iterator<Item = std::result::Result<Entry<'a, K, V>, StorageError>>,
+) -> Result<Option<Entry<'a, K, V>>> {
+    guarded(|| {
+        let row = rows.next().transpose()?;
+        if let Some((key, value)) = &row {
+            key.value();
+            value.value();
+        }
+        Ok(row)
+    })
+}
+
+/// The same; `None` also where redb cannot read on.
+pub(super) fn next_readable<'a, K: redb::Key + 'static, V: redb::Value + 'static>(
+    rows: &mut impl Iterator<Item = std::result::Result<Entry<'a, K, V>, StorageError>>,
+) -> Result<Option<Entry<'a, K, V>>> {
+    Ok(unless_damaged(next_row(rows))?.flatten())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::lives;
 use super::log::recent::Part;
 use super::shared::Shared;
-use super::stored_channel::{self, StoredChannel, next_readable, unless_damaged};
+use super::stored_channel::{self, StoredChannel, next_readable, next_row, unless_damaged};
 use super::tables;
 use super::weight::{payload_len, weight};
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
@@ -379,16 +379,25 @@ impl View<'_, Vec<KeptKey>> {
         // They outlast their messages.
         if let Some(id) = self.id {
             let most = retention.keys - keys.len();
+            let note = |at| {
+                let line = || format!("channel {:?}: an idempotency key", self.name.as_str());
+                self.shared.damages.note(Kind::Keys, id, (at, at), line);
+            };
             let table = self.txn.open_table(KEYS)?;
-            let mut range =
-                table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?.rev().take(most);
-            while let Some((key, row)) = next_readable(&mut range)? {
-                let key = key.value();
-                if let Ok(kept) = decode_key(key, row.value()) {
-                    keys.push(kept);
-                } else {
-                    let line = || format!("channel {:?}: an idempotency key", self.name.as_str());
-                    self.shared.damages.note(Kind::Keys, id, (key.1, key.1), line);
+            let range = guarded(|| Ok(table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?));
+            let mut range = unless_damaged(range)?.into_iter().flat_map(|range| range.rev().take(most));
+            loop {
+                match next_row(&mut range) {
+                    Ok(Some((key, row))) => match decode_key(key.value(), row.value()) {
+                        Ok(kept) => keys.push(kept),
+                        Err(_) => note(key.value().1),
+                    },
+                    Ok(None) => break,
+                    Err(error) if is_damage(&error) => {
+                        note(0);
+                        break;
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
