@@ -198,7 +198,7 @@ fn ending_a_log_takes_nothing_from_its_readers() {
 
 #[test]
 fn what_a_journal_evicted_counts_as_one_for_a_reader_that_may_not_have_seen_it() {
-    let at = |seconds| Timestamp::from_micros(seconds * 1_000_000);
+    let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
     let mut log = Log::resumed(Epoch::new(7), (Seq::new(3), at(3)), (Seq::new(9), at(9)));
     assert_eq!(log.seq_at(at(1)), Seq::new(1));
     log.raise(Seq::new(6), at(6));
