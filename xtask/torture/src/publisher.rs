@@ -115,6 +115,8 @@ enum Answered {
     Repeated(Option<Place>),
     /// It was not kept.
     Refused,
+    /// It was not kept, and none will be: what the store holds of the channel is damaged.
+    Damaged,
 }
 
 /// What a publisher did.
@@ -133,13 +135,18 @@ pub struct Published {
     gone: u64,
     /// Answers that told of a message published by an earlier attempt.
     repeated: u64,
+    /// Whether its last message was refused because the channel is damaged.
+    pub is_damaged: bool,
     /// What went wrong.
     pub faults: Vec<String>,
 }
 
 impl Published {
     /// Judges what was sent against the channel's log.
-    pub fn judge(self, log: &Log, tally: &mut Tally) {
+    pub fn judge(mut self, log: &Log, tally: &mut Tally) {
+        if self.is_damaged {
+            self.faults.push(format!("{} was refused as damaged", self.channel));
+        }
         tally.add(&name(&self.door), [("at edge", self.at_edge)]);
         tally.add(&name(&self.door), log.judge_publisher(&self.sent));
         self.count(tally);
@@ -164,6 +171,7 @@ impl Publisher {
             at_edge: 0,
             gone: 0,
             repeated: 0,
+            is_damaged: false,
             faults: Vec::new(),
         };
         let (mut aim, mut turn) = (Aim::new(self.seed), 0);
@@ -182,6 +190,7 @@ impl Publisher {
             }
             let token = format!("{}-{}", self.name, published.sent.len() + 1);
             self.take_turn(&mut turn, &mut client);
+            published.is_damaged = false;
             let told = loop {
                 if client.connect().await.is_ok() {
                     match self.attempt(&mut client, &token, published.sent.len()).await {
@@ -196,6 +205,11 @@ impl Publisher {
                             break Told::Refused;
                         }
                         Ok(Answered::Refused) => {}
+                        Ok(Answered::Damaged) => {
+                            published.is_damaged = true;
+                            // An earlier attempt may have been kept.
+                            break if self.door.repeats() { Told::Nothing } else { Told::Refused };
+                        }
                         Err(error) if !is_gone(&error) => {
                             published.faults.push(format!("publisher {token}: {error:#}"));
                             break Told::Nothing;
@@ -255,7 +269,7 @@ impl Publisher {
         let is_native = matches!(self.door, Door::NativeKeyed | Door::Native);
         let is_repeated = self.door == Door::NativeKeyed && answer.status == 200;
         if is_refusal(&answer) {
-            return Ok(Answered::Refused);
+            return Ok(if says(&answer, b"is damaged") { Answered::Damaged } else { Answered::Refused });
         }
         match (self.door, answer.status) {
             (Door::Producer, 200) => return Ok(Answered::Anew(None)),
@@ -277,9 +291,12 @@ impl Publisher {
 
 /// Whether an answer promises that the message was not kept.
 fn is_refusal(answer: &Answer) -> bool {
-    let says = |words: &[u8]| memchr::memmem::find(&answer.body, words).is_some();
-    let is_unknown = says(b"/outcome-unknown") || says(b"outcome is unknown");
+    let is_unknown = says(answer, b"/outcome-unknown") || says(answer, b"outcome is unknown");
     matches!(answer.status, 503 | 507) && !is_unknown
+}
+
+fn says(answer: &Answer, words: &[u8]) -> bool {
+    memchr::memmem::find(&answer.body, words).is_some()
 }
 
 /// The edge of a question that is still open when it is time to aim. A question that was answered before has no edge

@@ -64,6 +64,7 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         trace::log(|| format!("{channel}: {} messages, {missed} missed", whole.log.length));
         for one in of_it() {
             ensure!(one.faults.is_empty(), "{:?}", one.faults);
+            ensure!(!one.is_damaged, "{channel} was refused as damaged, and can be read");
             remains.judge_publisher(&one.sent)?;
         }
         remains.judge_losses(&sent_to(&published, channel), harm, others)?;
