@@ -1,8 +1,8 @@
 //! The log of one channel: an append-only, bounded ring buffer. Pure: no lock, no clock, no waiting.
 //!
 //! Messages are numbered without holes, and the oldest are evicted first. For a while the times of evicted messages are
-//! remembered, so that a reader positioned by time or id learns exactly how many messages it missed. One that may have
-//! missed more than is remembered learns of at least one more.
+//! remembered, so that a reader positioned by time or id learns exactly how many messages it missed. If it may have missed
+//! more than are remembered, those count as one.
 //!
 //! Where a journal outlives the process, memory holds the tail of what is retained: [`Log::trim`] drops a message from
 //! memory without evicting it, and the log remembers how far back the journal goes.

@@ -384,21 +384,19 @@ impl View<'_, Vec<KeptKey>> {
                 self.shared.damages.note(Kind::Keys, id, (at, at), line);
             };
             let table = self.txn.open_table(KEYS)?;
-            let range = guarded(|| Ok(table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?));
-            let mut range = unless_damaged(range)?.into_iter().flat_map(|range| range.rev().take(most));
-            loop {
-                match next_row(&mut range) {
-                    Ok(Some((key, row))) => match decode_key(key.value(), row.value()) {
+            let mut read = || {
+                let range = (id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX);
+                let mut rows = guarded(|| Ok(table.range(range)?))?.rev().take(most);
+                while let Some((key, row)) = next_row(&mut rows)? {
+                    match decode_key(key.value(), row.value()) {
                         Ok(kept) => keys.push(kept),
                         Err(_) => note(key.value().1),
-                    },
-                    Ok(None) => break,
-                    Err(error) if is_damage(&error) => {
-                        note(0);
-                        break;
                     }
-                    Err(error) => return Err(error),
                 }
+                Ok(())
+            };
+            if unless_damaged(read())?.is_none() {
+                note(0);
             }
         }
         keys.reverse();
