@@ -102,7 +102,7 @@ impl CommitState {
                 }
             }
             self.current = None;
-            txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
+            tables::open(&txn, TOTALS)?.insert((), self.totals.encode().as_slice())?;
         }
         Ok(txn.commit()?)
     }
@@ -243,7 +243,7 @@ impl CommitState {
         }
         let txn = tables::begin_write(database)?;
         {
-            let mut channels = txn.open_table(CHANNELS)?;
+            let mut channels = tables::open(&txn, CHANNELS)?;
             for (id, row) in rows {
                 channels.insert(id, row.as_slice())?;
             }

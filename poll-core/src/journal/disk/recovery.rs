@@ -230,16 +230,16 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
 fn set_version(database: &Database, totals: Option<Totals>) -> Result<()> {
     let txn = tables::begin_write(database)?;
     drop(Tables::open(&txn, database)?);
-    txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
+    tables::open(&txn, FORMAT)?.insert(POLL, VERSION)?;
     if let Some(totals) = totals {
-        txn.open_table(TOTALS)?.insert((), totals.encode().as_slice())?;
+        tables::open(&txn, TOTALS)?.insert((), totals.encode().as_slice())?;
     }
     Ok(txn.commit()?)
 }
 
 fn write_totals(database: &Database, totals: &Totals) -> Result<()> {
     let txn = tables::begin_write(database)?;
-    txn.open_table(TOTALS)?.insert((), totals.encode().as_slice())?;
+    tables::open(&txn, TOTALS)?.insert((), totals.encode().as_slice())?;
     Ok(txn.commit()?)
 }
 

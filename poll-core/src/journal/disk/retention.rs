@@ -328,7 +328,7 @@ impl CommitState {
 
     /// The least recently used of a sample of channels that hold messages.
     fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
-        let sample = self.sample(&tables.channels, &tables.messages, |stored| {
+        let sample = self.sample(&*tables.channels, &*tables.messages, |stored| {
             let keeps = tables.life(stored.id)?.is_some_and(|life| life.bounds.keep_everything());
             Ok(stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps)
         })?;

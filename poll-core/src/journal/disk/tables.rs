@@ -3,7 +3,11 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{
+    Database, Key, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition, Value,
+    WriteTransaction,
+};
+use scopeguard::ScopeGuard;
 
 use super::codec::Totals;
 use super::fault::guarded;
@@ -12,18 +16,23 @@ use super::stored_channel::{self, End, StoredChannel};
 use super::weight::Weight;
 use crate::types::ChannelName;
 
+/// A table of a transaction that writes. When it is dropped, redb writes down where it begins, and panics if the page for that
+/// makes no sense. Such a panic goes no further: out of a destructor it would end the process while another one unwinds. The
+/// transaction cannot be committed any more, because the panic poisons its lock.
+pub(super) type WriteTable<'t, K, V> = ScopeGuard<Table<'t, K, V>, fn(Table<'t, K, V>)>;
+
 /// The tables of one commit.
 pub(super) struct Tables<'t> {
     /// The file as it was before the commit. What may be damaged is read there first, because a write that stops half way at
     /// a corrupt page would leave the file in need of repair.
     before: Before<'t>,
-    pub(super) names: Table<'t, &'static str, u64>,
-    pub(super) channels: Table<'t, u64, &'static [u8]>,
-    pub(super) messages: Table<'t, (u64, u64), &'static [u8]>,
-    pub(super) keys: Table<'t, (u64, u64, u64), &'static [u8]>,
-    pub(super) lives: Table<'t, u64, &'static [u8]>,
-    pub(super) producers: Table<'t, (u64, &'static str), &'static [u8]>,
-    pub(super) forks: Table<'t, (&'static str, &'static str), ()>,
+    pub(super) names: WriteTable<'t, &'static str, u64>,
+    pub(super) channels: WriteTable<'t, u64, &'static [u8]>,
+    pub(super) messages: WriteTable<'t, (u64, u64), &'static [u8]>,
+    pub(super) keys: WriteTable<'t, (u64, u64, u64), &'static [u8]>,
+    pub(super) lives: WriteTable<'t, u64, &'static [u8]>,
+    pub(super) producers: WriteTable<'t, (u64, &'static str), &'static [u8]>,
+    pub(super) forks: WriteTable<'t, (&'static str, &'static str), ()>,
 }
 
 /// The file before a commit.
@@ -60,19 +69,19 @@ impl<'t> Tables<'t> {
     pub(super) fn open(txn: &'t WriteTransaction, database: &'t Database) -> Result<Self> {
         Ok(Self {
             before: Before { database, tables: OnceCell::new() },
-            names: txn.open_table(NAMES)?,
-            channels: txn.open_table(CHANNELS)?,
-            messages: txn.open_table(MESSAGES)?,
-            keys: txn.open_table(KEYS)?,
-            lives: txn.open_table(LIVES)?,
-            producers: txn.open_table(PRODUCERS)?,
-            forks: txn.open_table(FORKS)?,
+            names: open(txn, NAMES)?,
+            channels: open(txn, CHANNELS)?,
+            messages: open(txn, MESSAGES)?,
+            keys: open(txn, KEYS)?,
+            lives: open(txn, LIVES)?,
+            producers: open(txn, PRODUCERS)?,
+            forks: open(txn, FORKS)?,
         })
     }
 
     /// A channel as it is now.
     pub(super) fn find(&self, name: &ChannelName) -> Result<Option<StoredChannel>> {
-        with_end(stored_channel::find(&self.names, &self.channels, &self.messages, name)?)
+        with_end(stored_channel::find(&*self.names, &*self.channels, &*self.messages, name)?)
     }
 
     /// A channel as it was before the commit.
@@ -125,8 +134,66 @@ pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction> {
     Ok(txn)
 }
 
+/// Opens a table to write to it.
+pub(super) fn open<'t, K: Key + 'static, V: Value + 'static>(
+    txn: &'t WriteTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<WriteTable<'t, K, V>> {
+    let close: fn(Table<'t, K, V>) = |table| {
+        let closed = guarded(|| {
+            drop(table);
+            Ok(())
+        });
+        drop(closed);
+    };
+    Ok(scopeguard::guard(txn.open_table(definition)?, close))
+}
+
 /// The totals of a file.
 pub(super) fn totals(table: &impl ReadableTable<(), &'static [u8]>) -> Result<Totals> {
     let row = table.get(())?.ok_or_else(|| format::damaged("the totals"))?;
     Ok(Totals::decode(row.value())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::fault::is_damage;
+
+    /// A file in which the last of the tables claims more bytes than the page has that holds all of them.
+    fn overrun() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = Database::create(file.path()).unwrap();
+        let txn = database.begin_write().unwrap();
+        drop((Tables::open(&txn, &database).unwrap(), open(&txn, format::TOTALS).unwrap()));
+        txn.commit().unwrap();
+        drop(database);
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        let leaves = bytes.chunks_exact_mut(4096).filter(|page| {
+            let holds = |name: &[u8]| memchr::memmem::find(page, name).is_some();
+            page[0] == 1 && holds(b"producers") && holds(b"totals")
+        });
+        for leaf in leaves {
+            // How many there are; where each name ends, then where each table ends.
+            let count = usize::from(u16::from_le_bytes([leaf[2], leaf[3]]));
+            leaf[4 + 4 * (2 * count - 1) + 1] ^= 0x20;
+        }
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn tables_that_cannot_be_closed_do_not_end_the_process() {
+        let file = overrun();
+        let database = Database::open(file.path()).unwrap();
+        let committed = guarded(|| {
+            let txn = begin_write(&database)?;
+            let tables = Tables::open(&txn, &database)?;
+            // It panics, and has redb close the others while that unwinds.
+            let totals = open(&txn, format::TOTALS)?;
+            drop((tables, totals));
+            Ok(txn.commit()?)
+        });
+        assert!(committed.is_err_and(|error| is_damage(&error)));
+    }
 }

@@ -104,7 +104,7 @@ impl Import {
                     }
                 }
                 self.totals.commit += 1;
-                txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
+                tables::open(&txn, TOTALS)?.insert((), self.totals.encode().as_slice())?;
             }
             Ok(txn.commit()?)
         });
