@@ -150,7 +150,8 @@ mod with_redis {
         redis.start_again();
         server.get_until("/readyz", "HTTP/1.1 200");
         assert_eq!(cursor_of(&next("\"type\":\"resumed\"")), cursor_of(&stalled));
-        assert!(publish(&server, "three").contains("\"id\":2,"));
+        let published = publish(&server, "three");
+        assert!(published.contains("\"id\":2,"), "{published}");
         assert!(next("\"message\"").contains("three"));
         assert_eq!(
             server.lines("publishes are refused").len(),

@@ -38,6 +38,8 @@ const AFTER: Duration = Duration::from_millis(400);
 /// How long it goes on when all is well, before and while it is judged how soon readers are answered.
 const REST: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_millis(400);
+/// How often in a row a store may be refused: more often than the faults of a seed can shut a disk.
+const ATTEMPTS: u32 = 60;
 /// The limit on a simulation, by its own time.
 const END: Duration = Duration::from_secs(3_600);
 /// The limit by the system's time, which also a busy machine does not reach.
@@ -177,7 +179,7 @@ async fn keep_running(
                 server.kill().await;
                 refusals += 1;
                 // What made it fail may be over when it is tried again. A disk stays full until all is well.
-                if refusals > 8 && server.disk.files.lock().room.is_none() {
+                if refusals > ATTEMPTS && server.disk.files.lock().room.is_none() {
                     return Ok(Some(why));
                 }
             }
