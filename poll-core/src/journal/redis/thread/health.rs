@@ -100,8 +100,27 @@ impl Sign {
     }
 }
 
-/// The health of a journal whose sessions show these signs. The worst counts.
-pub(crate) fn health<'a>(sessions: impl Iterator<Item = &'a Signs>, now: Instant) -> Health {
+/// What is told of a journal that shows these signs, after `before` was told. The worst counts.
+///
+/// The moment that a connection may be away is for journals that work. One that was told not to works again once all of it
+/// does: its subscription may be back before its commands, whose end was noticed later.
+pub(crate) fn health<'a>(
+    before: &Health,
+    served: &Sign,
+    sessions: impl Iterator<Item = &'a Signs> + Clone,
+    now: Instant,
+) -> Health {
+    let is_good = *served == Sign::Good && sessions.clone().all(|signs| signs.since().is_none());
+    match worst(served, sessions, now) {
+        Health::Ready if !is_good => before.clone(),
+        health => health,
+    }
+}
+
+fn worst<'a>(served: &Sign, sessions: impl Iterator<Item = &'a Signs>, now: Instant) -> Health {
+    if let Some(fault) = served.fault(now) {
+        return Health::Away(fault.clone());
+    }
     let mut refusing = Health::Ready;
     for signs in sessions {
         match signs.health(now) {
@@ -125,15 +144,44 @@ mod tests {
         Signs { commands: Sign::Good, subscription: Sign::Good, refusing: None }
     }
 
+    /// What is told of a journal that was ready.
+    fn first_told(sessions: &[&Signs], now: Instant) -> Health {
+        health(&Health::Ready, &Sign::Good, sessions.iter().copied(), now)
+    }
+
     #[test]
     fn a_connection_may_be_away_for_a_moment() {
         let now = Instant::now();
         let mut signs = good();
         signs.commands.end(now, fault(FaultKind::Failing));
-        assert_eq!(health([&signs].into_iter(), now + GRACE / 2), Health::Ready);
+        assert_eq!(first_told(&[&signs], now + GRACE / 2), Health::Ready);
         // That it fails again does not give it another moment.
         signs.commands.end(now + GRACE / 2, fault(FaultKind::Gone));
-        assert_eq!(health([&signs].into_iter(), now + GRACE), Health::Away(fault(FaultKind::Gone)));
+        assert_eq!(first_told(&[&signs], now + GRACE), Health::Away(fault(FaultKind::Gone)));
+    }
+
+    /// Redis ends. The subscription hears that at once, the commands with the next pulse; and the subscription is the first
+    /// to be back.
+    #[test]
+    fn what_was_told_lasts_until_everything_works() {
+        let begun = Instant::now();
+        let mut signs = good();
+        signs.subscription.end(begun, fault(FaultKind::Unreachable));
+        let pulse = begun + GRACE * 4 / 5;
+        signs.commands.end(pulse, fault(FaultKind::Unreachable));
+        let told = first_told(&[&signs], begun + GRACE);
+        assert_eq!(told, Health::Refusing(fault(FaultKind::Unreachable)));
+
+        signs.subscription = Sign::Good;
+        let health = |signs: &Signs, served: &Sign, now| health(&told, served, [signs].into_iter(), now);
+        assert_eq!(health(&signs, &Sign::Good, begun + GRACE * 3 / 2), told, "the commands are away");
+        let away = Health::Away(fault(FaultKind::Unreachable));
+        assert_eq!(health(&signs, &Sign::Good, pulse + GRACE), away);
+
+        signs.commands = Sign::Good;
+        let unserved = Sign::Ended { since: pulse, fault: fault(FaultKind::Unreachable) };
+        assert_eq!(health(&signs, &unserved, begun + GRACE * 3 / 2), told, "partitions have no server");
+        assert_eq!(health(&signs, &Sign::Good, begun + GRACE * 3 / 2), Health::Ready);
     }
 
     #[test]
@@ -143,12 +191,9 @@ mod tests {
         full.refusing = Some(fault(FaultKind::Full));
         silent.subscription.silence(now, fault(FaultKind::Silent));
         loading.refusing = Some(fault(FaultKind::Loading));
-        assert_eq!(health([&good(), &full].into_iter(), now), Health::Refusing(fault(FaultKind::Full)));
-        assert_eq!(
-            health([&full, &loading, &good()].into_iter(), now),
-            Health::Away(fault(FaultKind::Loading))
-        );
-        assert_eq!(health([&silent].into_iter(), now), Health::Refusing(fault(FaultKind::Silent)));
-        assert_eq!(health([&good()].into_iter(), now), Health::Ready);
+        assert_eq!(first_told(&[&good(), &full], now), Health::Refusing(fault(FaultKind::Full)));
+        assert_eq!(first_told(&[&full, &loading, &good()], now), Health::Away(fault(FaultKind::Loading)));
+        assert_eq!(first_told(&[&silent], now), Health::Refusing(fault(FaultKind::Silent)));
+        assert_eq!(first_told(&[&good()], now), Health::Ready);
     }
 }

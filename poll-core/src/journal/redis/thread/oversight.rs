@@ -103,17 +103,13 @@ impl Link {
     /// Says what the signs mean.
     pub(crate) fn assess(&self) {
         let now = Instant::now();
-        let health = {
-            let state = self.state.lock();
-            match state.served.fault(now) {
-                Some(fault) => Health::Away(fault.clone()),
-                None => health::health(state.lines.iter().map(|line| &line.signs), now),
-            }
-        };
-        self.shared.health.send_if_modified(|old| {
-            let is_new = *old != health && !matches!(old, Health::Lost(_));
+        let state = self.state.lock();
+        let signs = state.lines.iter().map(|line| &line.signs);
+        self.shared.health.send_if_modified(|told| {
+            let health = health::health(told, &state.served, signs, now);
+            let is_new = *told != health && !matches!(told, Health::Lost(_));
             if is_new {
-                *old = health;
+                *told = health;
             }
             is_new
         });
