@@ -222,15 +222,17 @@ impl OpenStore {
             let mut before = Health::Ready;
             loop {
                 let now = health.borrow_and_update().clone();
-                if is_news(&before, &now) {
-                    match now.fault() {
-                        None => tracing::info!("the store accepts publishes again"),
-                        Some(Fault { kind, why }) => {
-                            tracing::error!(%kind, %why, "{kind}, publishes are refused: {why}");
-                        }
+                match (news(&before, &now), now.fault()) {
+                    (News::Fault, Some(Fault { kind, why })) => {
+                        tracing::error!(%kind, %why, "{kind}, publishes are refused: {why}");
                     }
-                    before = now;
+                    (News::Reason, Some(Fault { kind, why })) => {
+                        tracing::info!(%kind, %why, "{kind}, still: {why}");
+                    }
+                    (News::Over, _) => tracing::info!("the store accepts publishes again"),
+                    _ => {}
                 }
+                before = now;
                 if health.changed().await.is_err() {
                     return;
                 }
@@ -263,10 +265,28 @@ impl OpenStore {
     }
 }
 
-/// Whether the log has to say more. What a fault stops may change while it lasts, as when first the subscription and then the
-/// commands of a Redis that is gone fail: that is one line.
-fn is_news(before: &Health, now: &Health) -> bool {
-    before.fault() != now.fault()
+/// What the log has to say of a change of the health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Nothing,
+    Fault,
+    /// The same fault has another reason, as when a connection that ended cannot be opened again.
+    Reason,
+    Over,
+}
+
+/// What a fault stops may change while it lasts, as when first the subscription and then the commands of a Redis that is gone
+/// fail. That is one fault, unless the store turns out to be lost for good.
+fn news(before: &Health, now: &Health) -> News {
+    let is_lost = |health: &Health| matches!(health, Health::Lost(_));
+    match (before.fault(), now.fault()) {
+        (None, None) => News::Nothing,
+        (Some(_), None) => News::Over,
+        (Some(old), Some(new)) if old.kind == new.kind && is_lost(before) == is_lost(now) => {
+            if old.why == new.why { News::Nothing } else { News::Reason }
+        }
+        (_, Some(_)) => News::Fault,
+    }
 }
 
 /// Whether a full store makes a server unready.
@@ -304,9 +324,14 @@ mod tests {
     fn a_fault_is_logged_once_whatever_it_stops() {
         let fault = |why| Fault::new(FaultKind::Unreachable, why);
         let refusing = Health::Refusing(fault("refused"));
-        assert!(is_news(&Health::Ready, &refusing) && is_news(&refusing, &Health::Ready));
-        assert!(!is_news(&refusing, &Health::Away(fault("refused"))));
-        assert!(is_news(&refusing, &Health::Refusing(fault("no Sentinel answers"))));
+        assert_eq!(news(&Health::Ready, &refusing), News::Fault);
+        assert_eq!(news(&refusing, &Health::Away(fault("refused"))), News::Nothing);
+        assert_eq!(news(&refusing, &Health::Away(fault("broken pipe"))), News::Reason);
+        assert_eq!(news(&refusing, &Health::Lost(fault("refused"))), News::Fault);
+        let loading = Health::Away(Fault::new(FaultKind::Loading, "refused"));
+        assert_eq!(news(&refusing, &loading), News::Fault);
+        assert_eq!(news(&refusing, &Health::Ready), News::Over);
+        assert_eq!(news(&Health::Ready, &Health::Ready), News::Nothing);
     }
 
     #[test]
