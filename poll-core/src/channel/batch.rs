@@ -14,7 +14,8 @@ use super::renderings::{Form, Rendering, Renderings};
 use crate::memory::{Kind, Memory, OverBudget};
 use crate::types::{Cursor, Epoch, Message, Seq};
 
-/// A run of messages of one channel; never empty.
+/// A run of messages of one channel; never empty. Messages are missing from it only where a reader asked for what is
+/// [behind](crate::Store::read_on) a gap.
 #[derive(Debug)]
 pub struct Batch {
     epoch: Epoch,

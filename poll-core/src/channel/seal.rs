@@ -41,11 +41,15 @@ impl ChannelState {
         self.seal_before_next(message, |state| state.sealed() >= millis)
     }
 
-    /// The last message's millisecond is closed by `close`, another one's by the message after it.
+    /// The last whole message's millisecond is closed by `close`, another one's by the whole message after it.
     fn seal_before_next(&mut self, message: &Message, close: impl FnOnce(&mut Self) -> bool) -> Seal {
-        let closed = if self.log.newest() > message.seq {
+        let next = self.log.first_after(message.seq);
+        let closed = if self.log.oldest() > message.seq.next() {
+            // What was evicted may have had its millisecond.
+            false
+        } else if next <= self.log.newest() {
             let later = |next: &Arc<Message>| next.at.as_millis() > message.at.as_millis();
-            self.log.get(message.seq.next()).is_some_and(later)
+            self.log.get(next).is_some_and(later)
         } else {
             close(self)
         };

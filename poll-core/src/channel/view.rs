@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::log::Log;
 use super::pinned::Pinned;
+use crate::memory::Memory;
 use crate::types::{Continuity, Cursor, Epoch, Seq, Timestamp};
 
 /// A reader's position in a channel at one instant.
@@ -90,6 +91,25 @@ impl ReadState {
 }
 
 impl View {
+    /// The reader's view of this and of what is `behind` it. `None` if the channel has begun anew since.
+    pub(crate) fn joined(self, behind: Self, memory: &Memory) -> Option<Self> {
+        if behind.read_state.continuity == Continuity::Reset {
+            return None;
+        }
+        let Self { read_state: ReadState { position, first, continuity, .. }, batch, .. } = self;
+        let read_state = ReadState { position, first, continuity, ..behind.read_state };
+        let batch = match (batch, behind.batch) {
+            (Some(front), Some(back)) => {
+                let messages = front.messages().iter().chain(back.messages()).cloned().collect();
+                // Before all of them are charged again.
+                drop((front, back));
+                Some(Arc::new(Batch::new(read_state.epoch, messages, memory)))
+            }
+            (front, back) => front.or(back),
+        };
+        Some(Self { read_state, batch, next: behind.next })
+    }
+
     /// Of a channel before its first message.
     pub(crate) fn empty(pinned: &Pinned) -> Self {
         let read_state = ReadState { continuity: pinned.without_log(), ..ReadState::EMPTY };

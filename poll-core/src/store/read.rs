@@ -96,6 +96,22 @@ impl Store {
         self.look_resident(now, channel, |_| *pinned, Some(limit)).map(|(_, view)| view)
     }
 
+    /// A view and the messages behind it, within `limit`, as one view. If a damaged message ended the first, its batch is
+    /// not contiguous. `None` if the channel has begun anew since.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub async fn read_on(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        view: View,
+        limit: Limit,
+    ) -> Result<Option<View>, JournalError> {
+        let behind = self.read(now, channel, &Pinned::after(view.next), limit).await?;
+        Ok(view.joined(behind, self.memory()))
+    }
+
     /// [`read_state`](Self::read_state) without waiting; `None` if something has to be fetched first.
     #[must_use]
     pub fn state_resident(

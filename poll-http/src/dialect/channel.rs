@@ -108,7 +108,7 @@ impl PollFormat for PollAnswer {
             }
         };
         let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-        message_list::add_missed(&mut reply, &answer.view.read_state);
+        message_list::add_missed(&mut reply, answer.missed());
         Ok(reply)
     }
 }

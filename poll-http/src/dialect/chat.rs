@@ -76,7 +76,7 @@ impl PollFormat for PollAnswer {
             None => Body::full(&b"[]"[..]),
         };
         let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
-        message_list::add_missed(&mut reply, &answer.view.read_state);
+        message_list::add_missed(&mut reply, answer.missed());
         Ok(reply)
     }
 }

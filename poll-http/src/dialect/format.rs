@@ -91,7 +91,7 @@ pub(crate) enum Ready {
         grace: Duration,
         first: usize,
     },
-    /// Nothing: look again without a limit on bytes. If there was none, all of it.
+    /// Nothing: read on behind it, and look at both together. Only if there is more behind it.
     TooShort,
     /// All of it at once, even if that is nothing: there is nothing to wait for.
     Over,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use poll_core::{Batch, Form, ListBatch, ListEntry, Message, OverBudget, ReadState, Rendering};
+use poll_core::{Batch, Form, ListBatch, ListEntry, Message, OverBudget, Rendering};
 
 use crate::dialect::question::Answer;
 use crate::message::body::{Body, Coding, Piece, Pieces, held_for_one};
@@ -208,8 +208,8 @@ fn deflated(member: &mut Member, content: &[u8], last: Last) -> Vec<u8> {
 }
 
 /// Adds the number of missed messages as a header field, for dialects whose bodies have no place for it.
-pub(crate) fn add_missed(reply: &mut Reply, read_state: &ReadState) {
-    if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
+pub(crate) fn add_missed(reply: &mut Reply, missed: Option<u64>) {
+    if let Some(missed) = missed.filter(|missed| *missed > 0) {
         reply.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
     }
 }

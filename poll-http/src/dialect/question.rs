@@ -125,10 +125,18 @@ pub(crate) struct Answer {
     pub(crate) now: Timestamp,
     /// The messages of the view to send, if not all of them.
     pub(crate) only: Option<Vec<Arc<Message>>>,
+    /// How many messages are missing besides those in front of the view: between its messages, and in front of others that
+    /// the dialect does not send.
+    pub(crate) missing: u64,
     pub(crate) codings: Codings,
 }
 
 impl Answer {
+    /// How many messages the reader missed; `None` if its position was not found.
+    pub(crate) fn missed(&self) -> Option<u64> {
+        self.view.read_state.missed().map(|missed| missed + self.missing)
+    }
+
     /// The messages to send.
     pub(crate) fn messages(&self) -> &[Arc<Message>] {
         let all = || self.view.batch.as_ref().map_or(&[][..], |batch| batch.messages());

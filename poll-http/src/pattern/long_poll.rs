@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use poll_core::life::Use;
 use poll_core::{
-    ChannelName, Cursor, Limit, Locator, Message, Pinned, Position, ReadState, Ticket, Timestamp, View,
+    ChannelName, Cursor, Locator, Message, Pinned, Position, ReadState, Ticket, Timestamp, View,
 };
 use tokio::time::Instant;
 
@@ -101,13 +101,15 @@ struct LongPoll {
     arrived_at: Timestamp,
     /// `None` before the first read.
     pinned: Option<Pinned>,
-    /// A read that has to wait for the archive.
+    /// A read that has to wait for the archive, or that reads on behind a view.
     reading: Option<Reading>,
+    /// How many messages are missing in front of and between those that were skipped, as the dialect sends none of them.
+    missing: u64,
     long_wait: LongWait,
     waiting: Waiting,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limit), ReadError>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp), ReadError>> + Send>>;
 
 /// What there is to wait for.
 #[derive(Clone, Copy)]
@@ -152,7 +154,7 @@ impl Future for LongPoll {
         let reply = format.write(channel, &answer)?;
         let reply = this.long_wait.finish(reply, channel, |worker, client| {
             worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
-            worker.missed(answer.view.read_state.missed());
+            worker.missed(answer.missed());
         })?;
         Poll::Ready(Ok(reply))
     }
@@ -166,6 +168,7 @@ impl LongPoll {
             long_wait: LongWait::new(worker, client, question.wait, wants, codings),
             pinned: None,
             reading: None,
+            missing: 0,
             waiting: Waiting::No,
             question,
             format: Some(format),
@@ -240,12 +243,11 @@ impl LongPoll {
         Ok(())
     }
 
-    /// Reads once, then drops or delays what the dialect must not send yet.
+    /// Reads as much as the dialect needs at once, then drops or delays what it must not send yet.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, ReadError>> {
-        let (mut limit, codings) = (self.question.limit, self.long_wait.codings);
+        let codings = self.long_wait.codings;
         loop {
-            let (mut view, now, looked) = ready!(self.poll_view(cx, limit))?;
-            limit = looked;
+            let (mut view, now) = ready!(self.poll_view(cx))?;
             // `None` only if polled after completion.
             let Some(format) = &mut self.format else { return Poll::Pending };
             let channel = &self.question.reading.channel;
@@ -262,24 +264,31 @@ impl LongPoll {
                 }
                 Ready::NotYet { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
                 Ready::First(count) => Some(first(&view, count)),
-                Ready::Over => return Poll::Ready(Ok(Look::Over(Answer { view, now, only: None, codings }))),
-                Ready::TooShort if limit.bytes < usize::MAX => {
-                    limit = Limit { bytes: usize::MAX, ..Limit::default() };
+                Ready::Over => {
+                    let answer = Answer { view, now, only: None, missing: self.missing, codings };
+                    return Poll::Ready(Ok(Look::Over(answer)));
+                }
+                // There is no memory for what it has already, so it is refused.
+                Ready::TooShort if view.batch.as_ref().is_some_and(|batch| batch.is_over_budget()) => None,
+                Ready::TooShort => {
+                    self.reading = Some(self.read(now, Some(view)));
                     continue;
                 }
-                Ready::TooShort => None,
             };
-            let all = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
-            let given = only.as_deref().unwrap_or(all);
-            let Some(left) = self.select(&view.read_state, given) else {
-                return Poll::Ready(Ok(Look::Given(Answer { view, now, only, codings })));
+            let mut answer = Answer { view, now, only, missing: 0, codings };
+            answer.missing = self.missing + missing_between(answer.messages());
+            let (read_state, given) = (&answer.view.read_state, answer.messages());
+            let Some(left) = self.select(read_state, given) else {
+                return Poll::Ready(Ok(Look::Given(answer)));
             };
             if let Some(last) = given.last().filter(|_| left.is_empty()) {
                 // The dialect sends none of these messages: skip them.
-                self.pinned = Some(Pinned::after(Cursor { epoch: view.read_state.epoch, seq: last.seq }));
+                self.pinned = Some(Pinned::after(Cursor { epoch: read_state.epoch, seq: last.seq }));
+                self.missing = answer.missed().unwrap_or(answer.missing);
                 continue;
             }
-            return Poll::Ready(Ok(Look::Given(Answer { view, now, only: Some(left), codings })));
+            answer.only = Some(left);
+            return Poll::Ready(Ok(Look::Given(answer)));
         }
     }
 
@@ -287,15 +296,11 @@ impl LongPoll {
         self.format.as_ref()?.select(self.channel(), read_state, messages)
     }
 
-    /// The messages after the position, with the time and limit of the read: one that waited for the archive keeps the
-    /// limit it began with.
-    fn poll_view(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: Limit,
-    ) -> Poll<Result<(View, Timestamp, Limit), ReadError>> {
+    /// The messages after the position, with the time of the read.
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(View, Timestamp), ReadError>> {
         if self.reading.is_none() {
             let (worker, asked) = (&self.long_wait.worker, &self.question.reading);
+            let limit = self.question.limit;
             let store = worker.store();
             let (now, seen) = match self.pinned {
                 None => {
@@ -310,9 +315,9 @@ impl LongPoll {
             };
             if let Some((pinned, view)) = seen {
                 self.pinned = Some(pinned);
-                return Poll::Ready(Ok((view, now, limit)));
+                return Poll::Ready(Ok((view, now)));
             }
-            self.reading = Some(self.read(now, limit));
+            self.reading = Some(self.read(now, None));
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
@@ -321,25 +326,33 @@ impl LongPoll {
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
         self.reading = None;
-        let (pinned, view, now, limit) = read?;
+        let (pinned, view, now) = read?;
         self.pinned = Some(pinned);
-        Poll::Ready(Ok((view, now, limit)))
+        Poll::Ready(Ok((view, now)))
     }
 
-    /// Reads from the archive, for as long as the poll waits.
-    fn read(&mut self, now: Timestamp, limit: Limit) -> Reading {
+    /// Reads from the archive, for as long as the poll waits: the messages after the position, or those after the view in
+    /// `front`, which are put together with it.
+    fn read(&mut self, now: Timestamp, front: Option<View>) -> Reading {
         let until = self.long_wait.until().max(Instant::now() + SHORTEST_READ);
-        let (worker, asked, pinned) =
-            (self.long_wait.worker.clone(), self.question.reading.clone(), self.pinned);
+        let Question { reading: asked, limit, .. } = self.question.clone();
+        let (worker, pinned) = (self.long_wait.worker.clone(), self.pinned);
         Box::pin(async move {
-            let store = worker.store();
+            let (store, channel) = (worker.store(), &asked.channel);
             let read = async {
                 let pinned = match pinned {
                     Some(pinned) => pinned,
-                    None => store.pin(now, &asked.channel, asked.position).await?,
+                    None => store.pin(now, channel, asked.position).await?,
                 };
-                let view = store.read(now, &asked.channel, &pinned, limit).await?;
-                Ok((pinned, view, now, limit))
+                let joined = match front {
+                    Some(front) => store.read_on(now, channel, front, limit).await?,
+                    None => None,
+                };
+                let view = match joined {
+                    Some(view) => view,
+                    None => store.read(now, channel, &pinned, limit).await?,
+                };
+                Ok((pinned, view, now))
             };
             worker.read_until(until, read).await
         })
@@ -358,8 +371,14 @@ impl LongPoll {
         let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
         let LongWait { worker, codings, .. } = &self.long_wait;
-        Ok(Answer { view, now: worker.now(), only: None, codings: *codings })
+        Ok(Answer { view, now: worker.now(), only: None, missing: self.missing, codings: *codings })
     }
+}
+
+/// How many messages are missing between these.
+fn missing_between(messages: &[Arc<Message>]) -> u64 {
+    let [first, .., last] = messages else { return 0 };
+    (last.seq.get() - first.seq.get() + 1).saturating_sub(messages.len() as u64)
 }
 
 /// The first messages of a view.

@@ -103,7 +103,7 @@ fn write(
     now: Timestamp,
 ) -> Result<Reply, Refusal> {
     let tag = native::etag(&view.read_state, question.limit);
-    let answer = Answer { view, now, only: None, codings };
+    let answer = Answer { view, now, only: None, missing: 0, codings };
     answer.check_budget()?;
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
     // A HEAD delivers no messages.
@@ -111,7 +111,7 @@ fn write(
         let channel = &question.reading.channel;
         reply = worker.permit_to_read(reply, channel, client)?;
         worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
-        worker.missed(answer.view.read_state.missed());
+        worker.missed(answer.missed());
     }
     reply.tag = Some(tag.as_bytes().into());
     codings.label(&mut reply);

@@ -17,6 +17,7 @@ mod cold_reads;
 mod compression;
 mod control_frames;
 mod damage;
+mod damage_by_time;
 mod doors;
 mod durable_streams;
 mod examples;

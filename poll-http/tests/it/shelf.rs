@@ -39,15 +39,23 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// A store with so many messages in each channel, a second apart, the last just before the test begins.
     pub(crate) fn store(count: u64, damaged: &[u64]) -> (Arc<Self>, Store) {
-        let message = |number: u64| {
-            let at = Timestamp::from_millis(BEGIN - (count + 1 - number) * 1_000);
+        let before_begin: Vec<u64> = (1..=count).rev().map(|seconds| seconds * 1_000).collect();
+        Self::store_of(&before_begin, damaged)
+    }
+
+    /// A store with a message in each channel at each of these times, in milliseconds before the test begins.
+    pub(crate) fn store_of(before_begin: &[u64], damaged: &[u64]) -> (Arc<Self>, Store) {
+        let message = |(millis, number): (&u64, u64)| {
+            // Within a millisecond, as close as times can be.
+            let earlier = before_begin.iter().zip(1..number).filter(|(at, _)| *at == millis).count();
+            let at = Timestamp::from_micros((BEGIN - millis) * 1_000 + earlier as u64);
             let payload = Payload::json(content(number).to_string().as_bytes()).unwrap();
             let id = uuid::Uuid::from_u64_pair(at.as_millis() << 16 | 0x7000, 0b10 << 62 | number);
             Arc::new(Message { seq: Seq::new(number), id, at, payload })
         };
+        let messages = before_begin.iter().zip(1..).map(message).collect();
         let damaged = damaged.iter().copied().collect();
-        let shelf =
-            Arc::new(Self { messages: (1..=count).map(message).collect(), damaged, ..Self::default() });
+        let shelf = Arc::new(Self { messages, damaged, ..Self::default() });
         (shelf.clone(), Store::new(shelf, Retention { age: Duration::ZERO, ..Retention::default() }))
     }
 

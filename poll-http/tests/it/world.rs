@@ -78,7 +78,11 @@ impl World {
 
     /// A server whose store is `store`.
     pub(crate) fn over(store: Store) -> Self {
-        Self::build(ServiceSettings::default(), store, Time::begun())
+        Self::over_with(ServiceSettings::default(), store)
+    }
+
+    pub(crate) fn over_with(settings: ServiceSettings, store: Store) -> Self {
+        Self::build(settings, store, Time::begun())
     }
 
     /// A server whose program checks what is asked.

@@ -123,7 +123,7 @@ impl CatchUp {
         if is_end(view) {
             add_closed(reply);
         }
-        message_list::add_missed(reply, &view.read_state);
+        message_list::add_missed(reply, view.read_state.missed());
     }
 }
 

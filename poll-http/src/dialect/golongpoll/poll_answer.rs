@@ -97,7 +97,7 @@ fn write(answer: &Answer, channel: &ChannelName, since_time: u64) -> Reply {
         Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{since_time}}}"#))
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    message_list::add_missed(&mut reply, &answer.view.read_state);
+    message_list::add_missed(&mut reply, answer.missed());
     uncached(reply)
 }
 

@@ -3,7 +3,11 @@
 //! A millisecond is whole once the channel has a message of a later one, or once the store has sealed it. It is sent a
 //! millisecond after its newest message at the earliest, so that messages of the same time are sent together and a seal
 //! costs nothing. A poll waits for what was published before it arrived; the rest may be left to the next poll.
+//!
+//! A damaged message ends a read, and the next poll would begin behind the rest of its millisecond. So the answer has what is
+//! behind the damage, too, if it has the same millisecond. Damage between two milliseconds is left to the next poll.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{ChannelName, Message, Seal, Seq, Store, Timestamp, View};
@@ -40,9 +44,12 @@ impl WholeMilliseconds {
         let known = *self.known.get_or_insert(view.read_state.newest);
         let Some(batch) = &view.batch else { return Ready::All };
         let (messages, newest) = (batch.messages(), batch.newest());
+        if let Some(end) = first_gap_between_milliseconds(messages) {
+            return Ready::First(end);
+        }
         let whole = messages.partition_point(|message| message.at.as_millis() < newest.at.as_millis());
-        if newest.seq < view.read_state.newest {
-            // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
+        if view.next.seq < view.read_state.newest {
+            // A channel takes no more than 1000 messages a millisecond, so reading on ends.
             return if whole == 0 { Ready::TooShort } else { Ready::First(whole) };
         }
         let Some(pause) = self.pause(store, channel, newest, now) else { return Ready::All };
@@ -73,4 +80,12 @@ impl WholeMilliseconds {
         }
         Some((age / 4).clamp(MILLISECOND, LONGEST_PAUSE))
     }
+}
+
+/// How many messages are in front of the first gap that is not within a millisecond.
+fn first_gap_between_milliseconds(messages: &[Arc<Message>]) -> Option<usize> {
+    let is_gap = |pair: &[Arc<Message>]| {
+        pair[1].seq > pair[0].seq.next() && pair[1].at.as_millis() > pair[0].at.as_millis()
+    };
+    Some(messages.windows(2).position(is_gap)? + 1)
 }

@@ -78,7 +78,7 @@ impl List for Messages {
 
 fn write_flags(out: &mut Vec<u8>, answer: &Answer) {
     let read_state = &answer.view.read_state;
-    if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
+    if let Some(missed) = answer.missed().filter(|missed| *missed > 0) {
         out.extend_from_slice(br#","missed":"#);
         write_number(out, missed);
     }
