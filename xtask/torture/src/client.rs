@@ -103,13 +103,14 @@ impl Answer {
     /// The JSON of a response that has this status and from which nothing is missing.
     pub(super) fn json(&self, status: u16) -> Result<Value> {
         let value = self.json_of_a_part(status)?;
-        ensure!(!self.says_missed(), "an answer says that messages were missed");
+        ensure!(self.missed()?.is_none(), "an answer says that messages were missed");
         Ok(value)
     }
 
-    /// Whether it says by a header that messages were missed.
-    pub(super) fn says_missed(&self) -> bool {
-        self.headers.contains_key("poll-missed")
+    /// How many messages were missed, if it says so by a header.
+    pub(super) fn missed(&self) -> Result<Option<u64>> {
+        let Some(field) = self.headers.get("poll-missed") else { return Ok(None) };
+        Ok(Some(field.to_str()?.parse()?))
     }
 
     /// The JSON of a response that has this status.

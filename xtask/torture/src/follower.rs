@@ -59,6 +59,9 @@ pub struct Account {
     pub times: Vec<(Instant, Instant)>,
     /// How many had been seen at each reset, or when messages were said to be missing.
     pub resets: Vec<usize>,
+    /// How many messages each answer said were missing, in the dialects that say so by a header: by how many messages had
+    /// been seen before it.
+    pub missed: HashMap<usize, u64>,
     /// How many questions it asked.
     pub questions: u64,
     /// Questions that gave no message, and those from which the server went away.
@@ -137,7 +140,7 @@ pub(super) async fn follow(
             has_all || news.elapsed() > QUIET
         });
         if is_over || faults.len() >= FAULTS {
-            let Position { channel, seen, times, resets, questions, .. } = position;
+            let Position { channel, seen, times, resets, missed, questions, .. } = position;
             return Account {
                 pattern,
                 address,
@@ -145,6 +148,7 @@ pub(super) async fn follow(
                 seen,
                 times,
                 resets,
+                missed,
                 questions,
                 empty,
                 gone,

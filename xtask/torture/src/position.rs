@@ -2,6 +2,7 @@
 //!
 //! Shared by all patterns and dialects in all courses. What the messages mean is for the course to judge.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -68,6 +69,9 @@ pub(super) struct Position {
     pub(super) times: Vec<(Instant, Instant)>,
     /// How many messages had been seen at each reset, or when messages were said to be missing.
     pub(super) resets: Vec<usize>,
+    /// How many messages each answer said were missing, in the dialects that say so by a header: by how many messages had
+    /// been seen before it.
+    pub(super) missed: HashMap<usize, u64>,
     pub(super) notices: Notices,
     pub(super) way: Way,
     /// How many were asked.
@@ -90,6 +94,7 @@ impl Position {
             seen: Vec::new(),
             times: Vec::new(),
             resets: Vec::new(),
+            missed: HashMap::new(),
             notices: Notices::Faults,
             way: Way::Direct,
             questions: 0,

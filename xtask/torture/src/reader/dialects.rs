@@ -147,9 +147,11 @@ pub(super) async fn durable_streams(
 /// Asks. A dialect says by a header that something is missing.
 async fn answer(client: &mut Client, target: &str, position: &mut Position) -> Result<Value> {
     let answer = client.get(target).await?;
-    if answer.says_missed() {
+    let missed = answer.missed()?;
+    if missed.is_some() {
         position.told(Notice::Reset)?;
     }
+    position.missed.insert(position.seen.len(), missed.unwrap_or(0));
     answer.json_of_a_part(200)
 }
 
