@@ -23,9 +23,14 @@ pub(crate) fn with_damage(note: &str, store: &Store) -> String {
 
 /// Why the store cannot be opened, and what can be done about it.
 pub(crate) fn advice(fault: &Fault) -> String {
-    match fault.kind {
-        FaultKind::Damaged => format!("{fault} (poll-server salvage takes out what is whole)"),
-        _ => fault.to_string(),
+    format!("{fault}{}", remedy(fault.kind))
+}
+
+/// What can be done about a fault of this kind, to be added to a line that tells of it.
+pub(crate) fn remedy(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Damaged => " (poll-server salvage takes out what is whole)",
+        _ => "",
     }
 }
 

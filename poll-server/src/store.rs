@@ -224,7 +224,8 @@ impl OpenStore {
                 let now = health.borrow_and_update().clone();
                 match (news(&before, &now), now.fault()) {
                     (News::Fault, Some(Fault { kind, why })) => {
-                        tracing::error!(%kind, %why, "{kind}, publishes are refused: {why}");
+                        let remedy = damage::remedy(*kind);
+                        tracing::error!(%kind, %why, "{kind}, publishes are refused: {why}{remedy}");
                     }
                     (News::Reason, Some(Fault { kind, why })) => {
                         tracing::info!(%kind, %why, "{kind}, still: {why}");

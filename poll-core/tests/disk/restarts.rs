@@ -2,15 +2,15 @@
 
 use poll_core::environment::{Directory, Environment};
 use poll_core::journal::disk::{DiskJournal, Durability, Options, Progress, Recovered};
-use poll_core::journal::{FaultKind, Tail};
+use poll_core::journal::{Archive, FaultKind, Health, Tail};
 use poll_core::life::Deleted;
 use poll_core::{
-    Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
-    Retention, Timestamp,
+    Continuity, IdempotencyKey, JournalError, Kind, Payload, Pinned, Position, Publish, PublishError,
+    Publishing, Retention, Timestamp,
 };
 
 use crate::fake::FakeDisk;
-use crate::fixture::{NOON, cursor, name, open, second, unbounded};
+use crate::fixture::{Disk, NOON, cursor, name, open, second, unbounded};
 use crate::forks::stream;
 
 #[tokio::test]
@@ -305,10 +305,80 @@ async fn a_crash_after_many_removals_of_one_channel_costs_one_commit() {
         disk.crash(|_| false);
         let before = disk.counts().syncs;
         let again = open(disk.port(), unbounded(), Options::default()).await;
+        again.settle().await.unwrap();
         let syncs = disk.counts().syncs - before;
         assert_eq!(again.all(NOON, "a").await.len(), 1);
         again.close().await;
         syncs
     };
     assert_eq!(syncs_to_open(100).await, syncs_to_open(1).await);
+}
+
+/// The database has no room for what the log has: everything can be read all the same, and is moved once there is room.
+#[tokio::test]
+async fn a_start_does_not_wait_until_the_database_has_what_a_crash_left() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    for channel in ["old", "gone"] {
+        first.store.create(NOON, &name(channel), stream("x", None)).await.unwrap();
+    }
+    first.close().await;
+    let second = open(disk.port(), unbounded(), Options::default()).await;
+    assert_eq!(second.store.delete(NOON, &name("gone")).await, Ok(Deleted::Gone));
+    let big = "x".repeat(20_000);
+    for channel in ["old", "new", "new", "new"].iter().cycle().take(100) {
+        second.send(NOON, channel, &big).await;
+    }
+    let contents = async |store: &Disk| (store.all(NOON, "old").await, store.all(NOON, "new").await);
+    let there = contents(&second).await;
+    assert_eq!((there.0.len(), there.1.len()), (26, 75));
+    disk.crash(|_| false);
+
+    disk.set_room(Some(disk.len()));
+    let third = open(disk.port(), unbounded(), Options::default()).await;
+    let mut health = third.journal.health();
+    let is_full =
+        |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Full);
+    health.wait_for(is_full).await.unwrap();
+    assert_eq!(third.store.channels(), 2);
+    assert_eq!(
+        third.progress.lock().unwrap().last(),
+        Some(&Progress::Ready(Recovered { channels: 2, messages: 102 }))
+    );
+    assert_eq!(contents(&third).await, there);
+    assert!(matches!(
+        third.try_send(NOON, "old", "x").await,
+        Err(PublishError::Journal(JournalError::Full(_)))
+    ));
+    disk.set_room(None);
+    third.until_writable().await;
+    third.settle().await.unwrap();
+    assert_eq!(contents(&third).await, there);
+    third.send(NOON, "old", "more").await;
+    third.close().await;
+    let last = open(disk.port(), unbounded(), Options::default()).await;
+    assert_eq!((last.store.channels(), contents(&last).await.0.len()), (2, 27));
+}
+
+/// Each crash leaves a segment, and all of them are more than a start takes into memory.
+#[tokio::test]
+async fn what_many_crashes_left_is_there() {
+    let disk = FakeDisk::default();
+    let options = Options { segment_bytes: Some(1_000), ..Options::default() };
+    let mut there = Vec::new();
+    for life in 1..=10 {
+        let store = open(disk.port(), unbounded(), options).await;
+        assert_eq!(store.all(NOON, "a").await, there);
+        for number in 0..3 {
+            there.push((there.len() as u64 + 1, format!("{life}.{number}")));
+            store.send(NOON, "a", &there.last().unwrap().1).await;
+            store.store.create(NOON, &name(&format!("{life}.{number}")), stream("x", None)).await.unwrap();
+        }
+        // Nothing of the database either, where it is just written.
+        disk.crash(|_| false);
+    }
+    let store = open(disk.port(), unbounded(), options).await;
+    assert_eq!((store.all(NOON, "a").await, store.store.channels()), (there.clone(), 31));
+    store.settle().await.unwrap();
+    assert_eq!((store.all(NOON, "a").await, store.store.channels()), (there, 31));
 }

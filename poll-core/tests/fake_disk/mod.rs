@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Write(u64, u64, usize),
     /// A file is synced.
     Sync(u64),
+    /// The same of a file that just got another length.
+    SyncLength(u64),
     /// A file's length is set.
     Length(u64),
     /// A file is removed.

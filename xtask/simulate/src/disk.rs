@@ -129,7 +129,7 @@ fn record(event: Event) {
         Event::Write(file, offset, length) => {
             trace::record("write", (file << 40) ^ offset ^ ((length as u64) << 20));
         }
-        Event::Sync(file) => trace::record("sync", file),
+        Event::Sync(file) | Event::SyncLength(file) => trace::record("sync", file),
         Event::Length(length) => trace::record("length", length),
         Event::Remove(file) => trace::record("remove", file),
         Event::Struck(fault) => trace::log(|| format!("the disk is struck: {fault:?}")),

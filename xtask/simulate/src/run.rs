@@ -154,15 +154,16 @@ fn refuse(server: &Server, why: &str, counts: Counts) -> Result<Counts> {
     Ok(Counts { refused: 1, harmed: 1, ..counts })
 }
 
-async fn pause_for(pause: Duration) -> Result<()> {
+async fn pause_for(pause: Duration) -> Result<Option<String>> {
     sleep(pause).await;
-    Ok(())
+    Ok(None)
 }
 
-/// Starts the server again whenever it ends, until `until` is done. Returns why it cannot be started any more.
+/// Starts the server again whenever it ends, until `until` is done. Returns why it cannot be started any more, or what `until`
+/// says is wrong with it.
 async fn keep_running(
     server: &mut Server,
-    until: impl Future<Output = Result<()>>,
+    until: impl Future<Output = Result<Option<String>>>,
     random: &Random,
 ) -> Result<Option<String>> {
     let mut until = pin!(until);
@@ -171,7 +172,7 @@ async fn keep_running(
         let stop = tokio::select! {
             biased;
             stop = server.ended() => stop?,
-            passed = &mut until => return passed.map(|()| None),
+            passed = &mut until => return passed,
         };
         match stop {
             Stop::Power => server.crash().await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use poll_core::environment::Environment;
+use poll_core::journal::FaultKind;
 use poll_server::config::{Config, Given, Start};
 use poll_server::listen::Listener;
 use poll_server::{Ended, RunError, Shutdown, Trigger};
@@ -33,6 +34,8 @@ const ARGUMENTS: &[&str] = &[
 ];
 /// What a drain may take, and what becoming ready may.
 const PATIENCE: Duration = Duration::from_secs(1_200);
+/// In this time a store tries several times what damage may stop.
+const ATTEMPTS: Duration = Duration::from_secs(30);
 /// How often to ask whether it is ready.
 const STEP: Duration = Duration::from_millis(20);
 /// How often tasks that have ended are let run.
@@ -142,14 +145,18 @@ impl Server {
     }
 }
 
-/// Waits until all is well.
-pub(crate) async fn until_ready() -> Result<()> {
-    let until = Instant::now() + PATIENCE;
+/// Waits until all is well. Returns what the server says of its store if that is damaged for good.
+pub(crate) async fn until_ready() -> Result<Option<String>> {
+    let begun = Instant::now();
     while let Err(why) = readiness(ADDRESS).await {
-        ensure!(Instant::now() < until, "the server does not become ready: {why:#}");
+        let (why, waited) = (format!("{why:#}"), begun.elapsed());
+        if waited >= ATTEMPTS && why.contains(&FaultKind::Damaged.to_string()) {
+            return Ok(Some(why));
+        }
+        ensure!(waited < PATIENCE, "the server does not become ready: {why}");
         tokio::time::sleep(STEP).await;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Whether a server says now that it is ready.

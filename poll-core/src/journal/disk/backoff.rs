@@ -17,7 +17,7 @@ impl Backoff {
     /// Records a failure; returns whether another one came shortly before.
     pub(super) fn failed(&mut self) -> bool {
         let now = Instant::now();
-        let again = self.0.filter(|(last, _)| now.duration_since(*last) < MAX_PAUSE);
+        let again = self.0.filter(|(last, _)| now.duration_since(*last) < 2 * MAX_PAUSE);
         self.0 = Some((now, again.map_or(0, |(_, times)| times + 1)));
         again.is_some()
     }
@@ -26,5 +26,21 @@ impl Backoff {
     pub(super) fn pause(&self) -> Duration {
         let times = self.0.map_or(0, |(_, times)| times);
         (Duration::from_millis(50) * 2u32.saturating_pow(times.min(10))).min(MAX_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_pause_stays_the_longest() {
+        let mut backoff = Backoff::default();
+        for _ in 0..20 {
+            backoff.failed();
+            tokio::time::sleep(backoff.pause()).await;
+        }
+        assert!(backoff.failed());
+        assert_eq!(backoff.pause(), MAX_PAUSE);
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn journal_error(error: &Error) -> JournalError {
 pub(super) fn fault(error: &Error) -> Fault {
     let kind = match error {
         Error::Io(error) if means_full(error) => FaultKind::Full,
+        error if is_damage(error) => FaultKind::Damaged,
         _ => FaultKind::Failing,
     };
     Fault::new(kind, line(&error.to_string()))
@@ -129,6 +130,14 @@ pub(super) fn unavailable(why: &str) -> JournalError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_that_is_damaged_is_not_one_that_fails() {
+        let damaged = guarded(|| -> Result<(), Error> { panic!("of a corrupt page") }).unwrap_err();
+        assert_eq!(fault(&damaged).kind, FaultKind::Damaged);
+        let failed = io_error(io::Error::other("the disk failed"));
+        assert_eq!(fault(&failed).kind, FaultKind::Failing);
+    }
 
     #[test]
     fn what_makes_no_sense_is_damage_and_known_to_be_caught() {

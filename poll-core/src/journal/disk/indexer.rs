@@ -1,7 +1,7 @@
 //! The thread that has the database: moves sealed segments of the log to it, and deletes what retention no longer covers.
 //!
-//! It opens the database and brings it up to the log before anything else begins. Publishers never wait for it, unless two
-//! segments are full. When the database fails, the sealed segment stays where it is, the file is opened again, and the
+//! It opens the database before anything else begins, and then moves what a crash left in the log. Publishers never wait for
+//! it, unless two segments are full. When the database fails, the sealed segment stays where it is, the file is opened again, and the
 //! segment is moved then (`outage`).
 
 mod outage;
@@ -18,7 +18,7 @@ use super::commit_state::{CommitState, CommitSummary};
 use super::fault::{caught, guarded, journal_error, unavailable};
 use super::index_queue::{Closing, IndexWork};
 use super::options::Progress;
-use super::recovery::{self, Opening};
+use super::recovery::{self, Opened, Opening};
 use super::retention::Deletions;
 use super::shared::{Component, Shared};
 use super::stored_channel::unless_damaged;
@@ -82,7 +82,7 @@ async fn serve(shared: &Arc<Shared>) -> Option<(Closing, Result<(), JournalError
 /// An indexer with the database open; `None` where it cannot be opened.
 fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     (shared.progress)(Progress::Opening);
-    let (database, totals) = match recovery::open(shared, Opening::First) {
+    let opened = match recovery::open(shared, Opening::First) {
         Ok(opened) => opened,
         Err(fault) => {
             shared.location.release();
@@ -91,9 +91,14 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
             return None;
         }
     };
-    shared.channels.store(totals.channels, Ordering::Relaxed);
+    let recovered = recovery::recovered(&opened);
+    let Opened { database, totals, backlog } = opened;
+    shared.channels.store(recovered.channels, Ordering::Relaxed);
     shared.set_totals(totals);
-    let recovered = recovery::recovered(&database, &totals);
+    if let Some(sealed) = backlog {
+        shared.recent.recover(sealed.memtable.clone());
+        shared.indexing.seal(sealed);
+    }
     shared.put_database(Some(database));
     shared.set_health(Component::Database, Health::Ready);
     (shared.progress)(Progress::Ready(recovered));
@@ -114,7 +119,7 @@ impl Indexer {
         let indexing = &self.shared.indexing;
         match self.health {
             Health::Ready => indexing.next().await,
-            Health::Refusing(_) => indexing.next_within(CHECK).await,
+            Health::Refusing(_) => indexing.next_within(self.backoff.pause().max(CHECK)).await,
             Health::Away(_) | Health::Lost(_) => indexing.next_within(self.backoff.pause()).await,
         }
     }

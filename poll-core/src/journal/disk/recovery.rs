@@ -1,21 +1,22 @@
-//! Opening the database: checking that the file is ours, upgrading it, and moving to it what a crash left in the log.
+//! Opening the database: checking that the file is ours, upgrading it, and finding what a crash left in the log
+//! ([`backlog`]).
+
+mod backlog;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
+use scopeguard::ScopeGuard;
 
 use super::codec::{Overhead, Totals};
 use super::commit_state::CommitState;
-use super::damage::Kind;
 use super::fault::{guarded, io_error, open_fault, reopen_fault};
 use super::format::{
     CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, POLL, PRODUCERS, Result, TOTALS,
     VERSION,
 };
 use super::index_queue::Sealed;
-use super::log::replay;
 use super::options::{Compact, Durability, Options, Progress, Recovered};
 use super::retention::Deletions;
 use super::shared::Shared;
@@ -25,7 +26,6 @@ use super::tables::{self, Tables};
 use super::weight::{channel_weight, key_row_weight};
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind};
-use crate::planted::{self, Bug};
 
 /// Whether what readers have seen is still in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,29 @@ pub(super) enum Opening {
     Again,
 }
 
+/// An open database. When it is dropped, redb writes to it once more, and panics if the pages for that make no sense. Such a
+/// panic goes no further: the thread that drops it goes on.
+pub(super) type OpenFile = ScopeGuard<Database, fn(Database)>;
+
+fn close(database: Database) {
+    let closed = guarded(|| {
+        drop(database);
+        Ok(())
+    });
+    // The file is closed, and has what was committed.
+    drop(closed);
+}
+
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) database: OpenFile,
+    pub(super) totals: Totals,
+    /// What a crash left in the log, to be moved to the database.
+    pub(super) backlog: Option<Sealed>,
+}
+
 /// Opens the file; the first time, creates it if there is none.
-pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Database, Totals), Fault> {
+pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<Opened, Fault> {
     let name = shared.location.name();
     let opened = open_database(shared, opening);
     let mut database = opened.map_err(|error| match opening {
@@ -74,23 +95,52 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
     begin(shared, database, version, opening).map_err(|error| open_fault(&name, &error))
 }
 
-/// How much is in the file. What cannot be counted because of damage counts as nothing.
-pub(super) fn recovered(database: &Database, totals: &Totals) -> Recovered {
-    let messages = guarded(|| Ok(database.begin_read()?.open_table(MESSAGES)?.len()?));
-    Recovered { channels: totals.channels, messages: messages.unwrap_or(0) }
+/// How much there is. What cannot be counted because of damage counts as nothing.
+pub(super) fn recovered(opened: &Opened) -> Recovered {
+    let Opened { database, backlog, .. } = opened;
+    let stored = guarded(|| Ok(database.begin_read()?.open_table(MESSAGES)?.len()?)).unwrap_or(0);
+    let memtable = backlog.as_ref().map(|sealed| &*sealed.memtable);
+    let messages = memtable.map_or(0, |memtable| memtable.parts().map(|(_, part)| part.messages.len()).sum());
+    Recovered { channels: channels(opened), messages: stored + messages as u64 }
 }
 
-/// Opens a file that is not in use.
+/// How many channels there are: those of the database, with what the backlog begins and removes.
+fn channels(opened: &Opened) -> u64 {
+    let Opened { database, totals, backlog } = opened;
+    let Some(sealed) = backlog else { return totals.channels };
+    let (mut begun, mut removed) = (0, 0);
+    let counted = guarded(|| {
+        let names = database.begin_read()?.open_table(NAMES)?;
+        for (name, part) in sealed.memtable.parts().filter(|(_, part)| part.may_begin_or_end()) {
+            match names.get(name.as_str())? {
+                Some(_) => removed += u64::from(part.is_gone()),
+                None => begun += u64::from(!part.is_gone()),
+            }
+        }
+        Ok(())
+    });
+    // What cannot be read is not counted.
+    drop(counted);
+    (totals.channels + begun).saturating_sub(removed)
+}
+
+/// Opens a file that is not in use, and moves all of the log to it.
 pub(super) fn open_alone(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
-) -> std::result::Result<(Database, Totals), Fault> {
+) -> std::result::Result<(OpenFile, Totals), Fault> {
     let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
-    open(&shared, Opening::First)
+    let Opened { database, totals, backlog } = open(&shared, Opening::First)?;
+    let mut state = CommitState::new(totals, &shared.file, environment);
+    if backlog.is_some() {
+        let indexed = state.index_past_damage(&database, backlog.as_ref(), &Deletions::default());
+        indexed.map_err(|error| open_fault(&shared.location.name(), &error))?;
+    }
+    Ok((database, state.totals))
 }
 
-fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
+fn open_database(shared: &Shared, opening: Opening) -> Result<OpenFile> {
     let storage = match opening {
         Opening::First => shared.location.open(),
         Opening::Again => shared.location.reopen().and_then(|storage| match storage.len()? {
@@ -109,7 +159,7 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
             session.abort();
         }
     });
-    guarded(|| Ok(builder.create_with_backend(file)?))
+    guarded(|| Ok(scopeguard::guard(builder.create_with_backend(file)?, close as fn(Database))))
 }
 
 /// What a file holds.
@@ -141,8 +191,8 @@ fn create(database: &Database) -> Result<()> {
     set_version(database, Some(Totals { overhead, ..Totals::default() }))
 }
 
-fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) -> Result<(Database, Totals)> {
-    let totals = guarded(|| {
+fn begin(shared: &Shared, database: OpenFile, version: u64, opening: Opening) -> Result<Opened> {
+    let (totals, backlog) = guarded(|| {
         // Without any one of the tables, nothing can be read.
         let txn = database.begin_read()?;
         drop((txn.open_table(NAMES)?, txn.open_table(CHANNELS)?));
@@ -159,8 +209,9 @@ fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) ->
         if totals.overhead.is_none() {
             totals.overhead = Some(count_overhead(&database)?);
         }
+        let mut backlog = None;
         if opening == Opening::First {
-            totals = replay(shared, &database, totals)?;
+            (totals, backlog) = backlog::read(shared, &database, totals)?;
             if totals.relaxed {
                 // Messages that readers have seen may be lost, and their numbers will be used again.
                 totals.losses += 1;
@@ -170,51 +221,9 @@ fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) ->
         if totals != before {
             write_totals(&database, &totals)?;
         }
-        Ok(totals)
+        Ok((totals, backlog))
     })?;
-    Ok((database, totals))
-}
-
-/// Moves to the database what the log has and it has not, and removes the segments.
-fn replay(shared: &Shared, database: &Database, totals: Totals) -> Result<Totals> {
-    let location = &*shared.location;
-    let mut state = CommitState::new(totals, &shared.file, &shared.environment);
-    state.retention = shared.retention();
-    let numbers = location.segments().map_err(io_error)?;
-    let next = numbers.last().copied().unwrap_or(0).max(totals.indexed) + 1;
-    shared.next_segment.store(next, Ordering::Relaxed);
-    for number in numbers {
-        if number > state.totals.indexed + u64::from(planted::is(Bug::OffByOne)) {
-            replay_segment(shared, database, number, &mut state)?;
-        }
-        if number < state.totals.indexed {
-            location.remove_segment(number).map_err(io_error)?;
-        }
-    }
-    Ok(state.totals)
-}
-
-fn replay_segment(shared: &Shared, database: &Database, number: u64, state: &mut CommitState) -> Result<()> {
-    let read = replay::read(&*shared.location, number, &shared.retention());
-    let (memtables, scan) = read.map_err(io_error)?;
-    if scan.damaged > 0 {
-        let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
-        shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
-        // It is not known of which channels: their last numbers may be given out again. A start after this one stops half way
-        // does not see the damage, so that is noted with the same commit.
-        state.totals.relaxed = true;
-    }
-    let last = memtables.len() - 1;
-    for (at, memtable) in memtables.into_iter().enumerate() {
-        // Only the last commit may say that the database has the segment.
-        let segment = if at == last { number } else { number - 1 };
-        let sealed = Sealed { segment, memtable: Arc::new(memtable) };
-        let summary = state.index_past_damage(database, Some(&sealed), &Deletions::default())?;
-        for (name, why) in &summary.damaged {
-            shared.note_damage(name, why);
-        }
-    }
-    Ok(())
+    Ok(Opened { database, totals, backlog })
 }
 
 /// Notes, with the last write, that every visible message was committed.

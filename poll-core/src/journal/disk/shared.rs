@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use redb::{Database, Error};
+use redb::Error;
 use tokio::sync::{Notify, watch};
 
 use super::codec::{Overhead, Totals};
@@ -15,6 +15,7 @@ use super::index_queue::IndexQueue;
 use super::log::recent::Recent;
 use super::options::{Figures, Options, Progress};
 use super::read_queue::ReadQueue;
+use super::recovery::OpenFile;
 use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::unfollowed::Unfollowed;
@@ -23,6 +24,10 @@ use crate::environment::{Environment, Location};
 use crate::journal::{Append, Fault, FaultKind, Health, Host};
 use crate::sync::Mutex;
 use crate::types::{ChannelName, JournalError, Retention};
+
+/// A segment is sealed at a sixteenth of the bytes retained in all, within these bounds.
+const SMALLEST: u64 = 16 << 10;
+const LARGEST: u64 = 32 << 20;
 
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -81,7 +86,7 @@ struct Healths {
 pub(super) struct OpenDatabase {
     /// Counts the databases that were opened one after the other, so that an error of an earlier one can be told apart.
     pub(super) generation: u64,
-    pub(super) database: Option<Database>,
+    pub(super) database: Option<OpenFile>,
 }
 
 impl Shared {
@@ -193,12 +198,17 @@ impl Shared {
         self.retention().bytes()
     }
 
+    /// The size at which a segment of the log is sealed, in bytes.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.options.segment_bytes.unwrap_or((self.max_bytes() / 16).clamp(SMALLEST, LARGEST))
+    }
+
     pub(super) fn database(&self) -> RwLockReadGuard<'_, OpenDatabase> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets or removes the database. The previous one is closed when this returns.
-    pub(super) fn put_database(&self, database: Option<Database>) {
+    pub(super) fn put_database(&self, database: Option<OpenFile>) {
         let mut open = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if database.is_some() {
             open.generation += 1;

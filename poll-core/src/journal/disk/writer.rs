@@ -22,10 +22,6 @@ use crate::journal::{Fault, FaultKind, Health};
 use crate::life::Change;
 use crate::types::JournalError;
 
-/// A segment is sealed at a sixteenth of the bytes retained in all, within these bounds.
-const SMALLEST: u64 = 16 << 10;
-const LARGEST: u64 = 32 << 20;
-
 /// Serves until the journal is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut opened = shared.opened.subscribe();
@@ -139,7 +135,7 @@ impl Writer {
                 let publishes = in_flight.iter().map(|entry| Publish::from(&entry.append));
                 shared.recent.add(publishes, &shared.retention());
                 self.answer(shared.in_flight.end(in_flight));
-                if self.size() >= self.full() {
+                if self.size() >= self.shared.segment_bytes() {
                     self.seal();
                 }
             }
@@ -173,12 +169,6 @@ impl Writer {
         entries.into_iter().for_each(PendingAppend::kept);
     }
 
-    /// The size at which a segment is sealed.
-    fn full(&self) -> u64 {
-        let most = self.shared.max_bytes();
-        self.shared.options.segment_bytes.unwrap_or((most / 16).clamp(SMALLEST, LARGEST))
-    }
-
     /// The size of the active segment.
     fn size(&self) -> u64 {
         self.segment.as_ref().map_or(0, Segment::size)
@@ -195,7 +185,8 @@ impl Writer {
 
     /// Whether the active segment has become much too large, because the one before it is not indexed yet.
     fn is_far_ahead(&self) -> bool {
-        self.size() >= 2 * self.full() && self.shared.health_of(Component::Database) == Health::Ready
+        self.size() >= 2 * self.shared.segment_bytes()
+            && self.shared.health_of(Component::Database) == Health::Ready
     }
 
     /// Seals the active segment, unless the one before it is not indexed yet.

@@ -7,7 +7,7 @@
 use redb::Error;
 
 use super::super::fault;
-use super::super::recovery::{self, Opening};
+use super::super::recovery::{self, Opened, Opening};
 use super::state::Indexer;
 use crate::journal::{Fault, FaultKind, Health};
 
@@ -51,7 +51,7 @@ impl Indexer {
 
     /// Opens the file again, and finds out whether what was pending is in it.
     fn reopen(&mut self) -> Result<(), Fault> {
-        let (database, totals) = recovery::open(&self.shared, Opening::Again)?;
+        let Opened { database, totals, .. } = recovery::open(&self.shared, Opening::Again)?;
         self.commit_state.reset(totals);
         self.shared.set_totals(totals);
         self.shared.put_database(Some(database));
@@ -66,7 +66,10 @@ impl Indexer {
         let again = self.backoff.failed();
         match reopened {
             Err(fault) => self.set_health(Health::Away(fault)),
-            Ok(()) if fault.kind == FaultKind::Full => self.set_health(Health::Refusing(fault)),
+            // The file can be read.
+            Ok(()) if matches!(fault.kind, FaultKind::Full | FaultKind::Damaged) => {
+                self.set_health(Health::Refusing(fault));
+            }
             Ok(()) if again => self.set_health(Health::Away(fault)),
             Ok(()) => self.go_on(),
         }

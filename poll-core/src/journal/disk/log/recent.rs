@@ -167,6 +167,11 @@ impl Recent {
         Some(sealed)
     }
 
+    /// Takes over what a crash left, as sealed.
+    pub(in super::super) fn recover(&self, memtable: Arc<Memtable>) {
+        self.memtables.lock().sealed = Some(memtable);
+    }
+
     /// The database has the sealed memtable.
     pub(in super::super) fn indexed(&self) {
         let mut memtables = self.memtables.lock();
@@ -292,6 +297,11 @@ impl Part {
     /// Whether the channel was removed, and not begun again.
     pub(in super::super) fn is_gone(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.gone)
+    }
+
+    /// Whether it may begin a channel that the database does not have, or remove one.
+    pub(in super::super) fn may_begin_or_end(&self) -> bool {
+        self.after == Seq::ZERO || self.life.is_some()
     }
 
     /// Whether a publish comes next in this.

@@ -106,7 +106,7 @@ pub(in super::super) struct Scan {
     pub(in super::super) unfinished: u64,
 }
 
-/// Reads a segment after a crash, record by record.
+/// Reads a segment after a crash, record by record. With the length of the file, in bytes.
 ///
 /// # Errors
 /// The disk's.
@@ -114,13 +114,13 @@ pub(in super::super) fn read(
     location: &dyn Location,
     number: u64,
     each: impl FnMut(Record),
-) -> io::Result<Scan> {
+) -> io::Result<(Scan, u64)> {
     let file = location.open_segment(number)?;
     let length = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; length];
     file.read(0, &mut bytes)?;
     file.close()?;
-    Ok(scan(&bytes, number, each))
+    Ok((scan(&bytes, number, each), length as u64))
 }
 
 /// Only the last write can be unfinished: each began after the one before it was synced. It counts up to its first gap.

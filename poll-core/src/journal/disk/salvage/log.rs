@@ -7,7 +7,7 @@ use super::survey::{Channel, Content, Notes, Survey};
 use crate::environment::Location;
 use crate::journal::disk::codec::{Row, Totals};
 use crate::journal::disk::log::recent::{Memtable, Part};
-use crate::journal::disk::log::replay;
+use crate::journal::disk::log::replay::{self, Replayed};
 use crate::journal::disk::shared::UNBOUNDED;
 use crate::types::{ChannelName, Ending, Message, Seq};
 
@@ -27,14 +27,15 @@ impl Survey {
         let damages = notes.count();
         let mut next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1).max(totals.next);
         for number in segments.into_iter().filter(|number| *number > totals.indexed) {
-            let (memtables, scan) = match replay::read(location, number, &UNBOUNDED) {
+            let read = replay::read(location, number, &UNBOUNDED, Memtable::default());
+            let Replayed { split, memtable, scan, .. } = match read {
                 Ok(read) => read,
                 Err(error) => {
                     notes.add(&format!("segment {number} of the log cannot be read: {error}"));
                     continue;
                 }
             };
-            for (name, part) in memtables.iter().flat_map(Memtable::parts) {
+            for (name, part) in split.iter().chain([&memtable]).flat_map(Memtable::parts) {
                 if names.get(name).is_some_and(|id| self.is_over(*id, part)) {
                     names.remove(name).into_iter().for_each(|id| self.forget(id));
                 }

@@ -1,0 +1,121 @@
+//! What a crash left in the log and the database does not have.
+//!
+//! It is read into memory, and the indexer then moves it to the database like any sealed segment: a start does not wait for
+//! that. It does where something is missing: which channels begin anew has to be known before anything is read. So it does
+//! after a crash with interval durability, because every channel then begins a new epoch, and for all but the newest
+//! segments if there are many.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use redb::Database;
+
+use super::super::codec::Totals;
+use super::super::commit_state::CommitState;
+use super::super::damage::Kind;
+use super::super::fault::io_error;
+use super::super::format::Result;
+use super::super::index_queue::Sealed;
+use super::super::log::recent::Memtable;
+use super::super::log::replay::{self, Replayed};
+use super::super::retention::Deletions;
+use super::super::shared::Shared;
+use crate::planted::{self, Bug};
+
+/// How much of the log is held, in segments that are just full: what a server leaves that is killed when it waits for the
+/// database, and no more however often a start is killed.
+const MOST: u64 = 4;
+
+/// Reads the segments that the database does not have, and removes those that it has. With the totals and the damage that was
+/// found as they are now.
+pub(super) fn read(shared: &Shared, database: &Database, totals: Totals) -> Result<(Totals, Option<Sealed>)> {
+    let location = &*shared.location;
+    let numbers = location.segments().map_err(io_error)?;
+    let newest = numbers.last().copied().unwrap_or(0);
+    shared.next_segment.store(newest.max(totals.indexed) + 1, Ordering::Relaxed);
+    let first = totals.indexed + 1 + u64::from(planted::is(Bug::OffByOne));
+    let mut backlog = Backlog::new(shared, database, totals);
+    for number in numbers {
+        if number >= first {
+            backlog.add(number, number == newest)?;
+        }
+        if number < backlog.state.totals.indexed {
+            location.remove_segment(number).map_err(io_error)?;
+        }
+    }
+    backlog.end()
+}
+
+struct Backlog<'a> {
+    shared: &'a Shared,
+    database: &'a Database,
+    state: CommitState,
+    /// What was read and is not in the database.
+    memtable: Memtable,
+    /// The last segment in it, and how long its segments are.
+    segment: u64,
+    bytes: u64,
+    /// Nothing is missing so far.
+    is_whole: bool,
+}
+
+impl<'a> Backlog<'a> {
+    fn new(shared: &'a Shared, database: &'a Database, totals: Totals) -> Self {
+        let mut state = CommitState::new(totals, &shared.file, &shared.environment);
+        state.retention = shared.retention();
+        let (memtable, segment, bytes) = (Memtable::default(), totals.indexed, 0);
+        Self { shared, database, state, memtable, segment, bytes, is_whole: true }
+    }
+
+    /// Adds a segment.
+    fn add(&mut self, number: u64, is_newest: bool) -> Result<()> {
+        if self.bytes >= MOST * self.shared.segment_bytes() {
+            self.index()?;
+        }
+        let (shared, before) = (self.shared, std::mem::take(&mut self.memtable));
+        let read = replay::read(&*shared.location, number, &shared.retention(), before);
+        let Replayed { split, memtable, scan, length } = read.map_err(io_error)?;
+        if scan.damaged > 0 {
+            let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
+            shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
+            // It is not known of which channels: their last numbers may be given out again. A start after this one stops half way
+            // does not see the damage, so that is noted with the same commit.
+            self.state.totals.relaxed = true;
+        }
+        // Only the newest segment can end in a write that was not finished.
+        let is_cut = scan.unfinished > 0 && !is_newest;
+        self.is_whole &= scan.damaged == 0 && split.is_empty() && !is_cut;
+        for before in split {
+            // Only the last commit may say that the database has the segment.
+            self.memtable = before;
+            self.segment = number - 1;
+            self.index()?;
+        }
+        self.memtable = memtable;
+        self.segment = number;
+        self.bytes += length;
+        Ok(())
+    }
+
+    /// Moves what was read to the database.
+    fn index(&mut self) -> Result<()> {
+        let memtable = Arc::new(std::mem::take(&mut self.memtable));
+        let sealed = Sealed { segment: self.segment, memtable };
+        let summary = self.state.index_past_damage(self.database, Some(&sealed), &Deletions::default())?;
+        for (name, why) in &summary.damaged {
+            self.shared.note_damage(name, why);
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(Totals, Option<Sealed>)> {
+        let waits = !self.is_whole || self.state.totals.relaxed;
+        if waits && self.segment > self.state.totals.indexed {
+            self.index()?;
+        }
+        let memtable = Some(self.memtable).filter(|memtable| !memtable.is_empty());
+        let sealed = memtable.map(|memtable| Sealed { segment: self.segment, memtable: Arc::new(memtable) });
+        Ok((self.state.totals, sealed))
+    }
+}
