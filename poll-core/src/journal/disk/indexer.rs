@@ -1,8 +1,8 @@
 //! The thread that has the database: moves sealed segments of the log to it, and deletes what retention no longer covers.
 //!
 //! It opens the database before anything else begins, and then moves what a crash left in the log. Publishers never wait for
-//! it, unless two segments are full. When the database fails, the sealed segment stays where it is, the file is opened again, and the
-//! segment is moved then (`outage`).
+//! it, unless two segments are full. When the database fails, the sealed segment stays where it is, the file is opened again,
+//! and the segment is moved then (`outage`).
 
 mod outage;
 mod state;

@@ -1,9 +1,9 @@
 //! What a crash left in the log and the database does not have.
 //!
-//! It is read into memory, and the indexer then moves it to the database like any sealed segment: a start does not wait for
-//! that. It does where something is missing: which channels begin anew has to be known before anything is read. So it does
-//! after a crash with interval durability, because every channel then begins a new epoch, and for all but the newest
-//! segments if there are many.
+//! It is read into memory, and the indexer then moves it to the database like any sealed segment, so that a start does not
+//! wait for that. A start does wait in three cases: if something is missing from the log, because it has to be known which
+//! channels begin anew before any is read; after interval durability, because every channel then begins a new epoch; and if
+//! there are more than a few segments, of which all but the newest are moved first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,8 @@ use crate::planted::{self, Bug};
 /// database, and no more however often a start is killed.
 const MOST: u64 = 4;
 
-/// Reads the segments that the database does not have, and removes those that it has. With the totals and the damage that was
-/// found as they are now.
+/// Reads the segments that the database does not have, and removes those that it has. Returns the totals as they are then, and
+/// what is left for the indexer.
 pub(super) fn read(shared: &Shared, database: &Database, totals: Totals) -> Result<(Totals, Option<Sealed>)> {
     let location = &*shared.location;
     let numbers = location.segments().map_err(io_error)?;
@@ -46,13 +46,14 @@ pub(super) fn read(shared: &Shared, database: &Database, totals: Totals) -> Resu
     backlog.end()
 }
 
+/// What was read so far.
 struct Backlog<'a> {
     shared: &'a Shared,
     database: &'a Database,
     state: CommitState,
-    /// What was read and is not in the database.
+    /// What is not in the database.
     memtable: Memtable,
-    /// The last segment in it, and how long its segments are.
+    /// The number of the last segment in it, and how long its segments are together.
     segment: u64,
     bytes: u64,
     /// Nothing is missing so far.
