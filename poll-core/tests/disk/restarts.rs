@@ -382,3 +382,29 @@ async fn what_many_crashes_left_is_there() {
     store.settle().await.unwrap();
     assert_eq!((store.all(NOON, "a").await, store.store.channels()), (there, 31));
 }
+
+/// A server is killed behind a write that is not synced yet. The next one shows what was written, and the power fails.
+#[tokio::test]
+async fn what_a_killed_server_did_not_sync_is_synced_before_it_is_shown() {
+    // In most rounds before the database has it.
+    for _ in 0..10 {
+        let disk = FakeDisk::default();
+        let first = open(disk.port(), unbounded(), Options::default()).await;
+        first.send(NOON, "a", "one").await;
+        disk.gate().hold_after(0);
+        let unsynced = first.start("a", "two").await;
+        disk.gate().wait_for_sync();
+        disk.process_ended();
+        disk.gate().free();
+        drop((first, unsynced));
+
+        let second = open(disk.port(), unbounded(), Options::default()).await;
+        let shown = second.all(NOON, "a").await;
+        assert_eq!(shown, [(1, "one".to_owned()), (2, "two".to_owned())]);
+        second.send(NOON, "a", "three").await;
+        disk.crash(|_| false);
+        let third = open(disk.port(), unbounded(), Options::default()).await;
+        let there = third.all(NOON, "a").await;
+        assert_eq!((&there[..2], there.len()), (&shown[..], 3));
+    }
+}

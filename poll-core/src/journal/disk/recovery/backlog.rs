@@ -1,9 +1,9 @@
 //! What a crash left in the log and the database does not have.
 //!
 //! It is read into memory, and the indexer then moves it to the database like any sealed segment, so that a start does not
-//! wait for that. A start does wait in three cases: if something is missing from the log, because it has to be known which
-//! channels begin anew before any is read; after interval durability, because every channel then begins a new epoch; and if
-//! there are more than a few segments, of which all but the newest are moved first.
+//! wait for that. A start does wait if something is missing from the log, because it has to be known which channels begin
+//! anew before any is read; after interval durability, because every channel then begins a new epoch; if the segments cannot be
+//! synced; and if there are more than a few of them: all but the newest are moved first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,8 +56,8 @@ struct Backlog<'a> {
     /// The number of the last segment in it, and how long its segments are together.
     segment: u64,
     bytes: u64,
-    /// Nothing is missing so far.
-    is_whole: bool,
+    /// The database has to have all of it before anything is read.
+    waits: bool,
 }
 
 impl<'a> Backlog<'a> {
@@ -65,7 +65,7 @@ impl<'a> Backlog<'a> {
         let mut state = CommitState::new(totals, &shared.file, &shared.environment);
         state.retention = shared.retention();
         let (memtable, segment, bytes) = (Memtable::default(), totals.indexed, 0);
-        Self { shared, database, state, memtable, segment, bytes, is_whole: true }
+        Self { shared, database, state, memtable, segment, bytes, waits: false }
     }
 
     /// Adds a segment.
@@ -74,6 +74,9 @@ impl<'a> Backlog<'a> {
             self.index()?;
         }
         let (shared, before) = (self.shared, std::mem::take(&mut self.memtable));
+        // A server that was killed before it could sync may have left what only the kernel has. It is shown from now on, and
+        // others build on it. Where it cannot be synced, the database has to have it first.
+        let is_synced = shared.location.open_segment(number).and_then(|file| file.sync_data()).is_ok();
         let read = replay::read(&*shared.location, number, &shared.retention(), before);
         let Replayed { split, memtable, scan, length } = read.map_err(io_error)?;
         if scan.damaged > 0 {
@@ -85,7 +88,7 @@ impl<'a> Backlog<'a> {
         }
         // Only the newest segment can end in a write that was not finished.
         let is_cut = scan.unfinished > 0 && !is_newest;
-        self.is_whole &= scan.damaged == 0 && split.is_empty() && !is_cut;
+        self.waits |= scan.damaged > 0 || !split.is_empty() || is_cut || !is_synced;
         for before in split {
             // Only the last commit may say that the database has the segment.
             self.memtable = before;
@@ -111,7 +114,7 @@ impl<'a> Backlog<'a> {
     }
 
     fn end(mut self) -> Result<(Totals, Option<Sealed>)> {
-        let waits = !self.is_whole || self.state.totals.relaxed;
+        let waits = self.waits || self.state.totals.relaxed;
         if waits && self.segment > self.state.totals.indexed {
             self.index()?;
         }
