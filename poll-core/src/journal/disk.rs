@@ -291,7 +291,7 @@ impl SoleArchive for DiskJournal {
     }
 
     fn dismiss(&self) {
-        self.0.0.channels.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.uncount_channels(1);
     }
 
     fn make_room(&self, now: Timestamp, reply: Reply<bool>) {

@@ -149,3 +149,19 @@ async fn lives_forks_and_producers_are_in_the_copy() {
     assert_eq!(store.store.channels(), 0);
     store.close().await;
 }
+
+/// An export knows nothing of a server's bounds, also where it has to move what a crash left first.
+#[tokio::test]
+async fn an_export_after_a_crash_deletes_nothing() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    for _ in 0..3 {
+        let payloads = (0..1_000).map(|number| Payload::text(number.to_string())).collect();
+        store.store.publish(NOON, &name("a"), Publish::many(payloads)).await.unwrap();
+    }
+    store.settle().await.unwrap();
+    store.send(NOON, "a", "in the log").await;
+    disk.crash(|_| false);
+    assert_eq!(lines(&disk).iter().filter(|line| line.contains("\"seq\"")).count(), 3_001);
+    assert_eq!(open(disk.port(), unbounded(), Options::default()).await.all(NOON, "a").await.len(), 3_001);
+}

@@ -173,3 +173,25 @@ async fn what_cannot_be_deleted_stays_and_leaves_nothing_to_repair() {
     assert!(!again.progress.lock().unwrap().iter().any(repaired));
     assert_eq!(again.all(NOON, "good").await.len(), 20);
 }
+
+#[tokio::test]
+async fn a_read_that_fails_once_while_a_segment_is_moved_costs_nothing() {
+    for at in 0..40 {
+        let disk = FakeDisk::default();
+        let store = journal(&disk).await;
+        for channel in ["good", "bad", "other", "born"] {
+            store.send(NOON, channel, "in the log").await;
+        }
+        disk.fail(Fault::Read(at));
+        // It fails if the read does.
+        let _ = store.settle().await;
+        disk.heal();
+        store.until_writable().await;
+        store.settle().await.unwrap();
+        store.close().await;
+        let again = open(disk.port(), unbounded(), uncached()).await;
+        for (channel, count) in [("good", 21), ("bad", 21), ("other", 21), ("born", 1)] {
+            assert_eq!(again.all(NOON, channel).await.len(), count, "{channel}, after {at} reads");
+        }
+    }
+}

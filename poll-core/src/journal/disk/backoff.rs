@@ -22,6 +22,11 @@ impl Backoff {
         again.is_some()
     }
 
+    /// Whether the file was left alone for long enough.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_none_or(|(last, _)| last.elapsed() >= self.pause())
+    }
+
     /// How long to leave the file alone.
     pub(super) fn pause(&self) -> Duration {
         let times = self.0.map_or(0, |(_, times)| times);

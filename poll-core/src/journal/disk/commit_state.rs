@@ -66,9 +66,10 @@ impl CommitState {
         }
     }
 
-    /// Whether some of a channel is damaged or cannot be read: nothing of it is changed.
+    /// Whether some of a channel is damaged or cannot be read: nothing of it is changed. What could not be read once is tried
+    /// again.
     pub(super) fn is_damaged(&self, name: &ChannelName) -> bool {
-        self.damaged.contains(name) || self.file.unreadable.has(name)
+        self.damaged.contains(name) || self.file.unreadable.check(name).is_err()
     }
 
     /// Starts over after the file was opened again.

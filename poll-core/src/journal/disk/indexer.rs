@@ -141,7 +141,10 @@ impl Indexer {
             None => self.work(sweep, room),
             Some(fault) => {
                 refuse_room(room, &fault.error());
-                self.retry();
+                // What comes in meanwhile does not make it try sooner.
+                if self.backoff.is_over() {
+                    self.retry();
+                }
             }
         }
         if let Some(fault) = self.health.fault() {
@@ -234,7 +237,7 @@ impl Indexer {
         self.indexed();
         let shared = &self.shared;
         shared.set_totals(self.commit_state.totals);
-        shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
+        shared.uncount_channels(summary.forgotten);
         for (name, why) in &summary.damaged {
             shared.note_damage(name, why);
         }

@@ -109,18 +109,14 @@ fn channels(opened: &Opened) -> u64 {
     let Opened { database, totals, backlog } = opened;
     let Some(sealed) = backlog else { return totals.channels };
     let (mut begun, mut removed) = (0, 0);
-    let counted = guarded(|| {
-        let names = database.begin_read()?.open_table(NAMES)?;
-        for (name, part) in sealed.memtable.parts().filter(|(_, part)| part.may_begin_or_end()) {
-            match names.get(name.as_str())? {
-                Some(_) => removed += u64::from(part.is_gone()),
-                None => begun += u64::from(!part.is_gone()),
-            }
+    let Ok(names) = guarded(|| Ok(database.begin_read()?.open_table(NAMES)?)) else { return totals.channels };
+    for (name, part) in sealed.memtable.parts().filter(|(_, part)| part.may_begin_or_end()) {
+        match guarded(|| Ok(names.get(name.as_str())?.is_some())) {
+            Ok(true) => removed += u64::from(part.is_gone()),
+            Ok(false) => begun += u64::from(!part.is_gone()),
+            Err(_) => {}
         }
-        Ok(())
-    });
-    // What cannot be read is not counted.
-    drop(counted);
+    }
     (totals.channels + begun).saturating_sub(removed)
 }
 
@@ -133,6 +129,8 @@ pub(super) fn open_alone(
     let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
     let Opened { database, totals, backlog } = open(&shared, Opening::First)?;
     let mut state = CommitState::new(totals, &shared.file, environment);
+    // Nothing is deleted for the bounds of a server.
+    state.retention = shared.retention();
     if backlog.is_some() {
         let indexed = state.index_past_damage(&database, backlog.as_ref(), &Deletions::default());
         indexed.map_err(|error| open_fault(&shared.location.name(), &error))?;

@@ -1,6 +1,6 @@
 //! What the threads and the owners of a journal share.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -146,6 +146,13 @@ impl Shared {
             return None;
         }
         Some("channels without retention fill what may be retained")
+    }
+
+    /// So many channels are gone. Where damage hid some when the file was opened, they are fewer than that.
+    pub(super) fn uncount_channels(&self, count: u64) {
+        let rest = |channels: u64| Some(channels.saturating_sub(count));
+        // It always changes.
+        let _ = self.channels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
     }
 
     /// A commit was made, or the file was opened.

@@ -53,7 +53,7 @@ impl Unreadable {
     }
 
     /// Whether a channel was found unreadable.
-    pub(super) fn has(&self, channel: &ChannelName) -> bool {
+    fn has(&self, channel: &ChannelName) -> bool {
         self.count.load(Ordering::Relaxed) > 0 && self.channels.lock().contains_key(channel)
     }
 

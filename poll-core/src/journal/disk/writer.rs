@@ -164,7 +164,7 @@ impl Writer {
         let is_removal = |entry: &&PendingAppend| entry.append.change().is_some_and(Change::removes);
         let removed = entries.iter().filter(is_removal).count() as u64;
         if removed > 0 {
-            self.shared.channels.fetch_sub(removed, Ordering::Relaxed);
+            self.shared.uncount_channels(removed);
         }
         entries.into_iter().for_each(PendingAppend::kept);
     }

@@ -66,8 +66,9 @@ impl Indexer {
         let again = self.backoff.failed();
         match reopened {
             Err(fault) => self.set_health(Health::Away(fault)),
-            // The file can be read.
-            Ok(()) if matches!(fault.kind, FaultKind::Full | FaultKind::Damaged) => {
+            Ok(()) if fault.kind == FaultKind::Full => self.set_health(Health::Refusing(fault)),
+            // What is whole can be read.
+            Ok(()) if fault.kind == FaultKind::Damaged && self.pending.is_some() => {
                 self.set_health(Health::Refusing(fault));
             }
             Ok(()) if again => self.set_health(Health::Away(fault)),

@@ -22,8 +22,8 @@ use super::super::retention::Deletions;
 use super::super::shared::Shared;
 use crate::planted::{self, Bug};
 
-/// How much of the log is held, in segments that are just full: what a server leaves that is killed when it waits for the
-/// database, and no more however often a start is killed.
+/// How much of the log is held in memory, in full segments; one more may be added. A server that was killed while it waited for
+/// the database has left no more than this.
 const MOST: u64 = 4;
 
 /// Reads the segments that the database does not have, and removes those that it has. Returns the totals as they are then, and
@@ -43,7 +43,7 @@ pub(super) fn read(shared: &Shared, database: &Database, totals: Totals) -> Resu
             location.remove_segment(number).map_err(io_error)?;
         }
     }
-    backlog.end()
+    backlog.finish()
 }
 
 /// What was read so far.
@@ -54,7 +54,7 @@ struct Backlog<'a> {
     /// What is not in the database.
     memtable: Memtable,
     /// The number of the last segment in it, and how long its segments are together.
-    segment: u64,
+    last_segment: u64,
     bytes: u64,
     /// The database has to have all of it before anything is read.
     waits: bool,
@@ -64,8 +64,8 @@ impl<'a> Backlog<'a> {
     fn new(shared: &'a Shared, database: &'a Database, totals: Totals) -> Self {
         let mut state = CommitState::new(totals, &shared.file, &shared.environment);
         state.retention = shared.retention();
-        let (memtable, segment, bytes) = (Memtable::default(), totals.indexed, 0);
-        Self { shared, database, state, memtable, segment, bytes, waits: false }
+        let (memtable, last_segment, bytes) = (Memtable::default(), totals.indexed, 0);
+        Self { shared, database, state, memtable, last_segment, bytes, waits: false }
     }
 
     /// Adds a segment.
@@ -82,21 +82,22 @@ impl<'a> Backlog<'a> {
         if scan.damaged > 0 {
             let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
             shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
-            // It is not known of which channels: their last numbers may be given out again. A start after this one stops half way
-            // does not see the damage, so that is noted with the same commit.
+            // It is not known of which channels: their last numbers may be given out again. If this start ends half way, the
+            // next one may not see the damage, so the commit itself records it.
             self.state.totals.relaxed = true;
         }
-        // Only the newest segment can end in a write that was not finished.
+        // The newest segment may end in a write that was not finished. If another one does, publishes behind it may follow on
+        // what is missing, and would hide what the database has.
         let is_cut = scan.unfinished > 0 && !is_newest;
         self.waits |= scan.damaged > 0 || !split.is_empty() || is_cut || !is_synced;
-        for before in split {
+        for part in split {
             // Only the last commit may say that the database has the segment.
-            self.memtable = before;
-            self.segment = number - 1;
+            self.memtable = part;
+            self.last_segment = number - 1;
             self.index()?;
         }
         self.memtable = memtable;
-        self.segment = number;
+        self.last_segment = number;
         self.bytes += length;
         Ok(())
     }
@@ -104,7 +105,7 @@ impl<'a> Backlog<'a> {
     /// Moves what was read to the database.
     fn index(&mut self) -> Result<()> {
         let memtable = Arc::new(std::mem::take(&mut self.memtable));
-        let sealed = Sealed { segment: self.segment, memtable };
+        let sealed = Sealed { segment: self.last_segment, memtable };
         let summary = self.state.index_past_damage(self.database, Some(&sealed), &Deletions::default())?;
         for (name, why) in &summary.damaged {
             self.shared.note_damage(name, why);
@@ -113,13 +114,14 @@ impl<'a> Backlog<'a> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<(Totals, Option<Sealed>)> {
+    fn finish(mut self) -> Result<(Totals, Option<Sealed>)> {
         let waits = self.waits || self.state.totals.relaxed;
-        if waits && self.segment > self.state.totals.indexed {
+        if waits && self.last_segment > self.state.totals.indexed {
             self.index()?;
         }
         let memtable = Some(self.memtable).filter(|memtable| !memtable.is_empty());
-        let sealed = memtable.map(|memtable| Sealed { segment: self.segment, memtable: Arc::new(memtable) });
+        let sealed =
+            memtable.map(|memtable| Sealed { segment: self.last_segment, memtable: Arc::new(memtable) });
         Ok((self.state.totals, sealed))
     }
 }
