@@ -24,7 +24,7 @@ struct Handle {
     port: Port,
     file: u64,
     closed: AtomicBool,
-    /// The database has another length, and nothing was written since.
+    /// The database has another length, and was not synced since.
     resized: AtomicBool,
 }
 
@@ -174,7 +174,6 @@ impl StorageBackend for Handle {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let disk = &self.port.disk;
         disk.tell(Event::Write(self.file, offset, data.len()));
-        self.resized.store(false, Ordering::Relaxed);
         let mut state = self.state()?;
         state.counts.writes += 1;
         state.check_room(self.file, place(offset).saturating_add(data.len()))?;
