@@ -6,8 +6,8 @@ use poll_core::planted::Bug;
 use crate::planted::ALL;
 use crate::run::{Verbosity, run};
 
-/// By so many seeds each must be found.
-const SEEDS: u64 = 500;
+/// By so many seeds each must be found. The rarest is the checksum: one seed in several hundred flips a bit in what is read back.
+const SEEDS: u64 = 3_000;
 
 /// Plants each, and looks for it seed by seed. A seed finds it if it fails with it, and not without.
 pub(crate) fn find_all() -> Result<()> {
