@@ -24,6 +24,7 @@ mod indexer;
 mod listing;
 mod lives;
 mod log;
+mod open_file;
 mod options;
 mod read_queue;
 mod reader;

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
-use scopeguard::ScopeGuard;
 
 use super::codec::{Overhead, Totals};
 use super::commit_state::CommitState;
@@ -17,6 +16,7 @@ use super::format::{
     VERSION,
 };
 use super::index_queue::Sealed;
+use super::open_file::{self, OpenFile};
 use super::options::{Compact, Durability, Options, Progress, Recovered};
 use super::retention::Deletions;
 use super::shared::Shared;
@@ -34,19 +34,6 @@ pub(super) enum Opening {
     First,
     /// The file was open before, and everything that readers have seen is in memory or in the file.
     Again,
-}
-
-/// An open database. When it is dropped, redb writes to it once more, and panics if the pages for that make no sense. Such a
-/// panic goes no further: the thread that drops it goes on.
-pub(super) type OpenFile = ScopeGuard<Database, fn(Database)>;
-
-fn close(database: Database) {
-    let closed = guarded(|| {
-        drop(database);
-        Ok(())
-    });
-    // The file is closed, and has what was committed.
-    drop(closed);
 }
 
 /// A database that was opened.
@@ -157,7 +144,7 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<OpenFile> {
             session.abort();
         }
     });
-    guarded(|| Ok(scopeguard::guard(builder.create_with_backend(file)?, close as fn(Database))))
+    guarded(|| Ok(open_file::guard(builder.create_with_backend(file)?)))
 }
 
 /// What a file holds.
