@@ -9,7 +9,6 @@ use std::sync::Arc;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::codec::{Overhead, Totals};
-use super::commit_state::CommitState;
 use super::fault::{guarded, io_error, open_fault, reopen_fault};
 use super::format::{
     CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, POLL, PRODUCERS, Result, TOTALS,
@@ -18,7 +17,6 @@ use super::format::{
 use super::index_queue::Sealed;
 use super::open_file::{self, OpenFile};
 use super::options::{Compact, Durability, Options, Progress, Recovered};
-use super::retention::Deletions;
 use super::shared::Shared;
 use super::stored_channel::unless_damaged;
 use super::synced_file::SyncedFile;
@@ -32,6 +30,8 @@ use crate::journal::{Fault, FaultKind};
 pub(super) enum Opening {
     /// The process has just started.
     First,
+    /// The same, and only the database is used: it has to have all of the log first.
+    Alone,
     /// The file was open before, and everything that readers have seen is in memory or in the file.
     Again,
 }
@@ -49,18 +49,18 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<Ope
     let name = shared.location.name();
     let opened = open_database(shared, opening);
     let mut database = opened.map_err(|error| match opening {
-        Opening::First => open_fault(&name, &error),
+        Opening::First | Opening::Alone => open_fault(&name, &error),
         Opening::Again => reopen_fault(&name, &error),
     })?;
     let checked = guarded(|| {
-        if opening == Opening::First && shared.options.compact == Compact::AtOpen {
+        if opening != Opening::Again && shared.options.compact == Compact::AtOpen {
             (shared.progress)(Progress::Compacting);
             while database.compact()? {}
         }
         check(&database)
     });
     let version = match checked.map_err(|error| open_fault(&name, &error))? {
-        FileKind::Empty if opening == Opening::First => {
+        FileKind::Empty if opening != Opening::Again => {
             (shared.progress)(Progress::Creating);
             guarded(|| create(&database)).map_err(|error| open_fault(&name, &error))?;
             VERSION
@@ -107,27 +107,20 @@ fn channels(opened: &Opened) -> u64 {
     (totals.channels + begun).saturating_sub(removed)
 }
 
-/// Opens a file that is not in use, and moves all of the log to it.
+/// Opens a file that is not in use, and moves all of the log to it. Nothing is deleted for the bounds of a server.
 pub(super) fn open_alone(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> std::result::Result<(OpenFile, Totals), Fault> {
     let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
-    let Opened { database, totals, backlog } = open(&shared, Opening::First)?;
-    let mut state = CommitState::new(totals, &shared.file, environment);
-    // Nothing is deleted for the bounds of a server.
-    state.retention = shared.retention();
-    if backlog.is_some() {
-        let indexed = state.index_past_damage(&database, backlog.as_ref(), &Deletions::default());
-        indexed.map_err(|error| open_fault(&shared.location.name(), &error))?;
-    }
-    Ok((database, state.totals))
+    let Opened { database, totals, .. } = open(&shared, Opening::Alone)?;
+    Ok((database, totals))
 }
 
 fn open_database(shared: &Shared, opening: Opening) -> Result<OpenFile> {
     let storage = match opening {
-        Opening::First => shared.location.open(),
+        Opening::First | Opening::Alone => shared.location.open(),
         Opening::Again => shared.location.reopen().and_then(|storage| match storage.len()? {
             0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was emptied")),
             _ => Ok(storage),
@@ -195,8 +188,8 @@ fn begin(shared: &Shared, database: OpenFile, version: u64, opening: Opening) ->
             totals.overhead = Some(count_overhead(&database)?);
         }
         let mut backlog = None;
-        if opening == Opening::First {
-            (totals, backlog) = backlog::read(shared, &database, totals)?;
+        if opening != Opening::Again {
+            (totals, backlog) = backlog::read(shared, &database, totals, opening == Opening::Alone)?;
             if totals.relaxed {
                 // Messages that readers have seen may be lost, and their numbers will be used again.
                 totals.losses += 1;

@@ -3,7 +3,8 @@
 //! It is read into memory, and the indexer then moves it to the database like any sealed segment, so that a start does not
 //! wait for that. A start does wait if something is missing from the log, because it has to be known which channels begin
 //! anew before any is read; after interval durability, because every channel then begins a new epoch; if the segments cannot be
-//! synced; and if there are more than a few of them: all but the newest are moved first.
+//! synced; where there is no server, so that nothing would move it; and if there are more than a few of them: all but the newest
+//! are moved first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,14 +28,19 @@ use crate::planted::{self, Bug};
 const MOST: u64 = 4;
 
 /// Reads the segments that the database does not have, and removes those that it has. Returns the totals as they are then, and
-/// what is left for the indexer.
-pub(super) fn read(shared: &Shared, database: &Database, totals: Totals) -> Result<(Totals, Option<Sealed>)> {
+/// what is left for the indexer: nothing if the database has to have it first.
+pub(super) fn read(
+    shared: &Shared,
+    database: &Database,
+    totals: Totals,
+    waits: bool,
+) -> Result<(Totals, Option<Sealed>)> {
     let location = &*shared.location;
     let numbers = location.segments().map_err(io_error)?;
     let newest = numbers.last().copied().unwrap_or(0);
     shared.next_segment.store(newest.max(totals.indexed) + 1, Ordering::Relaxed);
     let first = totals.indexed + 1 + u64::from(planted::is(Bug::OffByOne));
-    let mut backlog = Backlog::new(shared, database, totals);
+    let mut backlog = Backlog::new(shared, database, totals, waits);
     for number in numbers {
         if number >= first {
             backlog.add(number, number == newest)?;
@@ -61,11 +67,11 @@ struct Backlog<'a> {
 }
 
 impl<'a> Backlog<'a> {
-    fn new(shared: &'a Shared, database: &'a Database, totals: Totals) -> Self {
+    fn new(shared: &'a Shared, database: &'a Database, totals: Totals, waits: bool) -> Self {
         let mut state = CommitState::new(totals, &shared.file, &shared.environment);
         state.retention = shared.retention();
         let (memtable, last_segment, bytes) = (Memtable::default(), totals.indexed, 0);
-        Self { shared, database, state, memtable, last_segment, bytes, waits: false }
+        Self { shared, database, state, memtable, last_segment, bytes, waits }
     }
 
     /// Adds a segment.
