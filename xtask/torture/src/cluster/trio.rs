@@ -19,9 +19,22 @@ const SENTINEL: [&str; 3] = [
     "sentinel parallel-syncs poll 2",
 ];
 /// How often sentinels look, in milliseconds. By default they ask for roles every ten seconds, demote an old master only
-/// after eight seconds without a missed ping, and do nothing for thirty seconds after a pause of their own process.
-const PACE: [&str; 8] =
-    ["sentinel", "debug", "info-period", "500", "publish-period", "300", "tilt-period", "1000"];
+/// after eight seconds without a missed ping, and do nothing for thirty seconds after a pause of their own process. They
+/// also open a lost connection once a second at most. A promotion closes the connections of all sentinels to the new
+/// master, so with the patience above it would sometimes be dead to them at once, and a second failover would follow
+/// while its own master lives.
+const PACE: [&str; 10] = [
+    "sentinel",
+    "debug",
+    "info-period",
+    "500",
+    "ping-period",
+    "200",
+    "publish-period",
+    "300",
+    "tilt-period",
+    "1000",
+];
 /// Nothing on disk: a store that comes back is filled by the new master. An old master that is cut off must not go on
 /// for long.
 const STORE: [&str; 3] = ["save \"\"", "appendonly no", "repl-diskless-sync-delay 0"];
