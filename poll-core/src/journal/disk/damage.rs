@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Channel,
     /// A channel, by the hash of its name.
     Name,
+    /// What all channels are found by.
+    Tables,
     /// Messages, by their channel's number.
     Messages,
     /// Idempotency keys, by their channel's number and when they were taken.

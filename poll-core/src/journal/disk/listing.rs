@@ -8,7 +8,7 @@ use std::ops::Bound;
 use redb::ReadTransaction;
 
 use super::format::{self, NAMES, Result};
-use super::log::recent::Part;
+use super::log::recent::{Part, Recent};
 use super::shared::Shared;
 use super::view::{LogTail, View, on_snapshot, with};
 use crate::journal::{ListedChannel, Listing, Selection};
@@ -24,10 +24,9 @@ pub(super) fn list(
     selection: &Selection,
     now: Timestamp,
 ) -> std::result::Result<Listing, JournalError> {
-    // The log first: what leaves it in between is in the database by then.
-    let in_log = shared.recent.names(selection);
-    let in_database = on_snapshot(shared, None, |txn| names(txn, selection))?;
-    let (names, next) = merge([in_log, in_database], selection.limit);
+    let look = |recent: &Recent| recent.names(selection);
+    let names = on_snapshot(shared, None, look, |txn, in_log| Ok([in_log, names(txn, selection)?]))?;
+    let (names, next) = merge(names, selection.limit);
     let mut channels = Vec::with_capacity(names.len());
     let most = (WEIGHED / selection.limit.max(1)).min(WEIGHED_OF_ONE);
     let cutoff = shared.retention().cutoff(now);

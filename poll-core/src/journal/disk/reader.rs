@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fault::caught;
 use super::format::FORKS;
 use super::lives;
-use super::log::recent::Part;
+use super::log::recent::{Part, Recent};
 use super::shared::Shared;
 use super::view::{LogTail, Producers, View, on_snapshot, with};
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
@@ -55,24 +55,26 @@ pub(super) fn producers(shared: &Shared, name: &ChannelName) -> Result<Vec<(Prod
 }
 
 pub(super) fn lapsed(shared: &Shared, now: Timestamp) -> Result<Vec<ChannelName>> {
-    on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now))
+    on_snapshot(shared, None, |_| (), |txn, ()| lives::lapsed(txn, &shared.lapses, now))
 }
 
 /// Whether a channel has forks, in the log or in the database.
 pub(super) fn has_forks(shared: &Shared, source: &ChannelName) -> Result<bool> {
     let recent = &shared.recent;
-    // The log first: what leaves it in between is in the database by then.
-    while let Some(question) = recent.ask_forks(source) {
-        let first = on_snapshot(shared, Some(source), |txn| {
+    let ask = |recent: &Recent| recent.ask_forks(source);
+    loop {
+        let found = on_snapshot(shared, Some(source), ask, |txn, question| {
+            let Some(question) = question else { return Ok(None) };
             let from = question.from.as_ref().map_or("", |from| from.as_str());
             let counts = |fork: &ChannelName| !recent.is_removed(source, fork);
-            lives::first_fork(&txn.open_table(FORKS)?, source.as_str(), from, counts)
+            let first = lives::first_fork(&txn.open_table(FORKS)?, source.as_str(), from, counts)?;
+            Ok(Some((question, first)))
         })?;
+        let Some((question, first)) = found else { return Ok(true) };
         if recent.answer_forks(source, &question, first.as_ref()) {
             return Ok(first.is_some());
         }
     }
-    Ok(true)
 }
 
 #[cfg(test)]

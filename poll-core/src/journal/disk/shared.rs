@@ -231,6 +231,11 @@ impl Shared {
         self.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
     }
 
+    /// What all channels are found by turned out to be damaged.
+    pub(super) fn note_damaged_tables(&self, why: &str) {
+        self.damages.note(Kind::Tables, 0, (0, 0), || format!("a table of all channels: {why}"));
+    }
+
     /// The log took a batch of so many publishes, in this time.
     pub(super) fn committed(&self, publishes: usize, time: Duration) {
         let mut figures = self.figures.lock();

@@ -14,7 +14,7 @@ use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::lives;
-use super::log::recent::Part;
+use super::log::recent::{Part, Recent};
 use super::shared::Shared;
 use super::stored_channel::{self, StoredChannel, next_readable, next_row, unless_damaged};
 use super::tables;
@@ -33,24 +33,25 @@ const SHARE: u64 = 8;
 /// Damaged messages that one read skips; the next one continues after them.
 const SKIPPED: u64 = 4_096;
 
-/// Runs `work` on a view of a channel, if the database is open; `look` takes what is needed of the log. After a failed read
-/// the indexer opens the file again, and the health says so before this returns. Damage concerns this channel alone.
+/// Runs `work` on a view of a channel; `look` takes what is needed of the log.
 pub(super) fn with<L, T>(
     shared: &Shared,
     name: &ChannelName,
     mut look: impl FnMut(&Part) -> L,
     work: impl FnOnce(&View<'_, L>) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
-    // The log first: what leaves it in between is in the database by then.
-    let log = shared.recent.look(name, |part| InLog::of(part, &mut look));
-    on_snapshot(shared, Some(name), |txn| work(&View::of(shared, name, txn, log)?))
+    let look = |recent: &Recent| recent.look(name, |part| InLog::of(part, &mut look));
+    on_snapshot(shared, Some(name), look, |txn, log| work(&View::of(shared, name, txn, log)?))
 }
 
-/// Runs `work` on the database as it is, if it is open; for one channel, if a name is given.
-pub(super) fn on_snapshot<T>(
+/// Runs `work` on the database, if it is open, and on what `look` took of the log; for one channel, if a name is given. After
+/// a failed read the indexer opens the file again, and the health says so before this returns. Damage is counted, and concerns
+/// this read alone.
+pub(super) fn on_snapshot<L, T>(
     shared: &Shared,
     name: Option<&ChannelName>,
-    work: impl FnOnce(&ReadTransaction) -> Result<T>,
+    look: impl FnOnce(&Recent) -> L,
+    work: impl FnOnce(&ReadTransaction, L) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
     let open = loop {
         let open = shared.database();
@@ -65,16 +66,23 @@ pub(super) fn on_snapshot<T>(
         return Err(JournalError::Unavailable("it is away".to_owned()));
     };
     let unreadable = &shared.file.unreadable;
-    let read = || guarded(|| work(&database.begin_read()?));
+    let read = || {
+        // Once the database is in place, the log has what a crash left in it. What leaves it from here on is in the database by
+        // the time that is read.
+        let log = look(&shared.recent);
+        guarded(|| work(&database.begin_read()?, log))
+    };
     let done = name.map_or(Ok(()), |name| unreadable.check(name)).and_then(|()| read());
     drop(open);
     done.map_err(|error| {
         let told = journal_error(&error);
-        if let Some(name) = name.filter(|_| is_damage(&error)) {
-            shared.note_damage(name, &error.to_string());
-        } else {
-            unreadable.attribute(name, &error);
-            shared.read_failed(generation, error);
+        match name {
+            Some(name) if is_damage(&error) => shared.note_damage(name, &error.to_string()),
+            None if is_damage(&error) => shared.note_damaged_tables(&error.to_string()),
+            _ => {
+                unreadable.attribute(name, &error);
+                shared.read_failed(generation, error);
+            }
         }
         told
     })
@@ -93,7 +101,7 @@ pub(super) struct View<'a, L> {
     life: Option<Bytes>,
     /// The channel's number in the database, if that has this incarnation.
     id: Option<u64>,
-    /// Where a purge left off, or what retention by number left of a segment begins: everything before this is gone.
+    /// Where a purge left off, or what retention by number left of a memtable begins: everything before this is gone.
     purged: Option<(Seq, Timestamp)>,
     /// What the database has not, the older part first.
     log: Vec<InLog<L>>,
@@ -109,7 +117,7 @@ struct InDatabase {
     messages: Messages,
 }
 
-/// What a segment of the log has of a channel.
+/// What a memtable has of a channel.
 struct InLog<L> {
     epoch: Epoch,
     /// The number and time of its oldest message; those after the newest if it has none.
@@ -124,7 +132,7 @@ struct InLog<L> {
     found: L,
 }
 
-/// What a load needs of a segment.
+/// What a load needs of a memtable.
 pub(super) struct LogTail {
     /// The number and time of the first message that is not too old.
     young: (Seq, Option<Timestamp>),
@@ -167,7 +175,7 @@ impl<'a, L> View<'a, L> {
         mut log: Vec<InLog<L>>,
     ) -> Result<Self> {
         let mut database = find(txn, name)?;
-        // What was removed counts no longer, neither in the database nor in an earlier segment.
+        // What was removed counts no longer, neither in the database nor in an earlier memtable.
         if let Some(last) = log.iter().rposition(|part| part.cleared) {
             log.drain(..last);
             let is_indexed = |database: &InDatabase| !log[0].gone && database.epoch == log[0].epoch;
@@ -343,7 +351,7 @@ fn newest<L>(database: Option<&InDatabase>, log: &[InLog<L>]) -> (Seq, Timestamp
     let epoch = log.last().map(|part| part.epoch);
     let database = database.filter(|database| epoch.is_none_or(|epoch| epoch == database.epoch));
     let stored = database.map_or((Seq::ZERO, Timestamp::ZERO), stored);
-    // A segment without messages has no time.
+    // A part without messages has no time.
     let newer =
         |(seq, at): (Seq, Timestamp), part: &InLog<L>| (seq.max(part.newest.0), at.max(part.newest.1));
     log.iter().filter(|part| epoch == Some(part.epoch)).fold(stored, newer)
