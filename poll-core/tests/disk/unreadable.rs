@@ -123,6 +123,30 @@ async fn a_channel_that_turns_out_to_be_damaged_loses_no_publish_and_harms_no_ot
     assert!(there.ends_with(&new), "{there:?}");
 }
 
+#[tokio::test]
+async fn a_channel_that_cannot_be_read_begins_anew_once() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    for channel in ["good", "bad"] {
+        load(&store, channel).await.unwrap();
+    }
+    disk.break_sector("bad 19 ");
+    for round in 0..5 {
+        for channel in ["good", "bad"] {
+            store.send(NOON, channel, &format!("{channel} {round}")).await;
+        }
+        // The first one meets the place.
+        let _ = store.settle().await;
+        store.until_writable().await;
+        store.settle().await.unwrap();
+    }
+    store.close().await;
+    let again = open(disk.port(), unbounded(), uncached()).await;
+    assert_eq!(again.all(NOON, "good").await.len(), 25);
+    let new: Vec<_> = (21..).zip((0..5).map(|round| format!("bad {round}"))).collect();
+    assert_eq!(again.all(NOON, "bad").await, new);
+}
+
 /// A length that is wrong makes redb panic where the row is used, not where it is found.
 #[tokio::test]
 async fn rows_that_overrun_their_page_cost_no_more_than_themselves() {

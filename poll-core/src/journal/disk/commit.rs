@@ -27,7 +27,10 @@ impl CommitState {
         loop {
             let error = match self.index(database, sealed, deletions) {
                 Ok(mut summary) => {
-                    self.damaged.retain(|name| !summary.renewed.contains(name));
+                    for name in &summary.renewed {
+                        self.damaged.remove(name);
+                        self.file.unreadable.forget(name);
+                    }
                     summary.damaged.append(&mut damaged);
                     return Ok(summary);
                 }
@@ -214,7 +217,7 @@ impl CommitState {
             self.totals.channels += 1;
             self.totals.overhead_mut().channels += channel_weight(name.as_str());
         }
-        if self.damaged.contains(name) {
+        if self.is_damaged(name) {
             summary.renewed.push(name.clone());
         }
         summary.touched.push(name.clone());

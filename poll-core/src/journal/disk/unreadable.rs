@@ -52,14 +52,9 @@ impl Unreadable {
         }
     }
 
-    /// Whether a channel was found unreadable.
-    fn has(&self, channel: &ChannelName) -> bool {
-        self.count.load(Ordering::Relaxed) > 0 && self.channels.lock().contains_key(channel)
-    }
-
-    /// Tries its region again.
+    /// Tries a channel's region again, if there is one.
     pub(super) fn check(&self, channel: &ChannelName) -> Result<(), Error> {
-        if !self.has(channel) {
+        if self.count.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
         let region = self.channels.lock().get(channel).copied();
@@ -68,9 +63,14 @@ impl Unreadable {
         if let Err(error) = storage.read(offset, &mut vec![0; len]) {
             return Err(Error::Corrupted(format!("{len} bytes at {offset} cannot be read: {error}")));
         }
+        self.forget(channel);
+        Ok(())
+    }
+
+    /// A channel has nothing in its region any more.
+    pub(super) fn forget(&self, channel: &ChannelName) {
         let mut channels = self.channels.lock();
         channels.remove(channel);
         self.count.store(channels.len(), Ordering::Relaxed);
-        Ok(())
     }
 }
