@@ -144,7 +144,7 @@ pub enum FaultKind {
     Gone,
     /// Another process uses it.
     InUse,
-    /// Its file makes no sense as a whole.
+    /// Its file makes no sense, or is damaged in a place that every commit depends on.
     Damaged,
     /// Its file has a version of the format that this server does not read.
     Version,

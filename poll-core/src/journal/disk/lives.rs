@@ -200,7 +200,7 @@ pub(super) fn put_producer(
 }
 
 impl CommitState {
-    /// Writes what a segment has of a channel's life.
+    /// Writes what a memtable has of a channel's life.
     pub(super) fn write_life(
         &mut self,
         tables: &mut Tables<'_>,
@@ -232,7 +232,7 @@ impl CommitState {
         Ok(())
     }
 
-    /// Writes which forks a segment made and removed.
+    /// Writes which forks a memtable made and removed.
     pub(super) fn write_forks(&self, tables: &mut Tables<'_>, memtable: &Memtable) -> Result<()> {
         for (source, fork, forking) in memtable.forks() {
             let key = (source.as_str(), fork.as_str());

@@ -68,7 +68,7 @@ impl Indexer {
             Err(fault) => self.set_health(Health::Away(fault)),
             Ok(()) if fault.kind == FaultKind::Full => self.set_health(Health::Refusing(fault)),
             // What is whole can be read.
-            Ok(()) if fault.kind == FaultKind::Damaged && self.pending.is_some() => {
+            Ok(()) if fault.kind == FaultKind::Damaged && (again || self.pending.is_some()) => {
                 self.set_health(Health::Refusing(fault));
             }
             Ok(()) if again => self.set_health(Health::Away(fault)),

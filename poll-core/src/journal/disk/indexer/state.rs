@@ -12,8 +12,8 @@ use crate::types::Timestamp;
 pub(super) struct Indexer {
     pub(super) shared: Arc<Shared>,
     pub(super) commit_state: CommitState,
-    /// Whether the database can be read and written, as far as the indexer knows. It counts as away also while the indexer backs
-    /// off after repeated failures.
+    /// Whether the database can be read and written, as far as the indexer knows. Where it is neither full nor damaged, it counts
+    /// as away also while the indexer backs off after repeated failures.
     pub(super) health: Health,
     /// A segment that is not in the database yet.
     pub(super) pending: Option<Sealed>,

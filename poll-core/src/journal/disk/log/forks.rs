@@ -13,7 +13,7 @@ pub(in super::super) enum Forking {
     Removed,
 }
 
-/// The forks of one segment.
+/// The forks of one memtable.
 #[derive(Debug, Default)]
 pub(super) struct Forks(NameMap<OfSource>);
 

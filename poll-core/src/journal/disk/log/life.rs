@@ -1,4 +1,4 @@
-//! What a segment has of a channel's life.
+//! What a memtable has of a channel's life.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::life::{Change, Content, Life, Producer, ProducerId};
 use crate::types::Seq;
 
-/// The changes of one segment to a channel's life, put together.
+/// The changes of one memtable to a channel's life, put together.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct PartLife {
-    /// The incarnation that was there before the segment is over.
+    /// The incarnation that was there before the memtable is over.
     pub(in super::super) cleared: bool,
     /// There is no channel any more.
     pub(in super::super) gone: bool,

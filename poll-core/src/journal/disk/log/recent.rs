@@ -1,6 +1,7 @@
 //! What the log holds and the database does not have yet.
 //!
-//! Two memtables: one of the active segment, and one of the segment that is being moved to the database. Messages
+//! Two memtables: one of the active segment, and one of the segment that is being moved to the database, or at first of all
+//! segments that a crash left. Messages
 //! are shared with their channels' logs in memory. Of each channel only as many are held as retention allows by number, so
 //! what a busy channel outgrows never reaches the database.
 //!
@@ -49,7 +50,7 @@ pub(in super::super) struct ForkQuestion {
     pub(in super::super) from: Option<ChannelName>,
 }
 
-/// The publishes of one segment, by channel.
+/// The publishes of a segment, or of those that a crash left, by channel.
 #[derive(Debug, Default)]
 pub(in super::super) struct Memtable {
     /// In the order in which they came.
@@ -61,11 +62,11 @@ pub(in super::super) struct Memtable {
     forks: Forks,
 }
 
-/// What one segment has of a channel.
+/// What a memtable has of a channel.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Part {
     pub(in super::super) epoch: Epoch,
-    /// The number of the last message before the segment's first publish.
+    /// The number of the last message before its first publish.
     pub(in super::super) after: Seq,
     pub(in super::super) newest: Seq,
     /// When the newest message was taken; zero if there is none.
@@ -181,7 +182,7 @@ impl Recent {
         drop(sealed);
     }
 
-    /// The selected names, also of channels that are gone. As much work as a segment has channels.
+    /// The selected names, also of channels that are gone. As much work as the log has channels.
     pub(in super::super) fn names(&self, selection: &Selection) -> NamePart<()> {
         let mut names = BTreeSet::new();
         let memtables = self.memtables.lock();
@@ -257,7 +258,7 @@ impl Memtable {
         }
         let part = match self.parts.get_mut(publish.channel) {
             Some(part) if part.follows_with(&publish) => part,
-            // An incarnation that ended, and another within one segment: nothing of the old one is promised.
+            // An incarnation that ended, and another within one memtable: nothing of the old one is promised.
             old => {
                 let cleared = old.and_then(|old| old.life.as_ref()).is_some_and(|life| life.cleared);
                 let life = cleared.then(|| Box::new(PartLife { cleared, ..PartLife::default() }));

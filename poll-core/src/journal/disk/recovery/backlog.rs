@@ -23,8 +23,8 @@ use super::super::retention::Deletions;
 use super::super::shared::Shared;
 use crate::planted::{self, Bug};
 
-/// How much of the log is held in memory, in full segments; one more may be added. A server that was killed while it waited for
-/// the database has left no more than this.
+/// How much of the log is held in memory, in full segments; one more may be added. One crash leaves less than this. Segments
+/// count as the largest there are if no store has said yet what is retained.
 const MOST: u64 = 4;
 
 /// Reads the segments that the database does not have, and removes those that it has. Returns the totals as they are then, and
