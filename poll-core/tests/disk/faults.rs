@@ -1,6 +1,8 @@
 //! When the disk fails, publishers get an error, readers are not affected, and nothing is lost or duplicated.
 
-use poll_core::journal::disk::Options;
+use std::time::Duration;
+
+use poll_core::journal::disk::{Durability, Options};
 use poll_core::{JournalError, PublishError};
 
 use crate::fake::{FakeDisk, Fault};
@@ -127,6 +129,19 @@ async fn publishes_are_refused_before_the_disk_is_full() {
     disk.set_free(Some(1 << 30));
     store.until_writable().await;
     assert_eq!(store.send(NOON, "a", "two").await.stamps[0].cursor.seq.get(), 2);
+}
+
+#[tokio::test]
+async fn a_store_without_room_for_what_was_shown_can_be_closed() {
+    let disk = FakeDisk::default();
+    disk.set_free(Some(1 << 30));
+    let durability = Durability::Interval(Duration::from_secs(3_600));
+    let store = open(disk.port(), unbounded(), Options { durability, ..Options::default() }).await;
+    store.send(NOON, "a", "shown, and not written yet").await;
+    // Enough for nothing, and not for this.
+    disk.set_free(Some((1 << 20) + 10));
+    let closed = tokio::time::timeout(Duration::from_secs(60), store.store.shut_down()).await;
+    assert!(matches!(closed, Ok(Err(JournalError::Full(_)))), "{closed:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use poll_core::{
     Publishing, Retention, Timestamp,
 };
 
-use crate::fake::FakeDisk;
+use crate::fake::{FakeDisk, Fault};
 use crate::fixture::{Disk, NOON, cursor, name, open, second, unbounded};
 use crate::forks::stream;
 
@@ -397,6 +397,32 @@ async fn what_a_killed_server_did_not_sync_is_synced_before_it_is_shown() {
         disk.process_ended();
         disk.gate().free();
         drop((first, unsynced));
+
+        let second = open(disk.port(), unbounded(), Options::default()).await;
+        let shown = second.all(NOON, "a").await;
+        assert_eq!(shown, [(1, "one".to_owned()), (2, "two".to_owned())]);
+        second.send(NOON, "a", "three").await;
+        disk.crash(|_| false);
+        let third = open(disk.port(), unbounded(), Options::default()).await;
+        let there = third.all(NOON, "a").await;
+        assert_eq!((&there[..2], there.len()), (&shown[..], 3));
+    }
+}
+
+/// The same, and the sync has failed: for the kernel it is written, so that to sync it again writes nothing.
+#[tokio::test]
+async fn what_a_failed_sync_left_is_written_again_before_it_is_shown() {
+    for _ in 0..10 {
+        let disk = FakeDisk::default();
+        let first = open(disk.port(), unbounded(), Options::default()).await;
+        first.send(NOON, "a", "one").await;
+        disk.fail(Fault::Sync(0));
+        // Nor can it be cut off.
+        disk.fail(Fault::Shut(1_000));
+        first.try_send(NOON, "a", "two").await.unwrap_err();
+        disk.process_ended();
+        disk.heal();
+        drop(first);
 
         let second = open(disk.port(), unbounded(), Options::default()).await;
         let shown = second.all(NOON, "a").await;

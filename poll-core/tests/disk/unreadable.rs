@@ -147,6 +147,26 @@ async fn a_channel_that_cannot_be_read_begins_anew_once() {
     assert_eq!(again.all(NOON, "bad").await, new);
 }
 
+#[tokio::test]
+async fn a_damaged_channel_can_be_deleted() {
+    for is_born_again in [false, true] {
+        let disk = FakeDisk::default();
+        let store = journal(&disk).await;
+        load(&store, "bad").await.unwrap();
+        assert!(disk.spoil("bad 19 ") > 0);
+        store.store.delete(NOON, &name("bad")).await.unwrap();
+        store.settle().await.unwrap();
+        if is_born_again {
+            store.send(NOON, "bad", "again").await;
+        }
+        store.close().await;
+        let again = open(disk.port(), unbounded(), uncached()).await;
+        assert_eq!(again.all(NOON, "bad").await.len(), usize::from(is_born_again));
+        assert_eq!(again.all(NOON, "other").await.len(), 20);
+        assert_eq!(again.store.channels(), 2 + u64::from(is_born_again));
+    }
+}
+
 /// A length that is wrong makes redb panic where the row is used, not where it is found.
 #[tokio::test]
 async fn rows_that_overrun_their_page_cost_no_more_than_themselves() {

@@ -93,7 +93,7 @@ impl CommitState {
                 }
                 self.current = None;
                 self.write_forks(&mut tables, &sealed.memtable)?;
-                self.totals.indexed = self.totals.indexed.max(sealed.segment);
+                self.totals.indexed = self.totals.indexed.max(*sealed.segments.end());
             }
             self.enforce_bounds(&mut tables, (count, brought), summary)?;
             self.apply_deletions(&mut tables, deletions, summary)?;
@@ -125,9 +125,11 @@ impl CommitState {
         let known = self.known(tables, name, summary)?;
         let is_known = known.is_some_and(|channel| channel.row.visible_epoch(losses) == part.epoch);
         let is_over = part.is_gone() || life.is_some_and(|life| life.cleared && !is_known);
+        // It was uncounted when the log had it.
         if is_over && !self.is_damaged(name) {
-            // It was uncounted when the log had it.
             self.remove(tables, name, summary)?;
+        } else if part.is_gone() {
+            self.abandon(tables, name, summary)?;
         }
         if part.is_gone() {
             return Ok(weight);
@@ -194,6 +196,23 @@ impl CommitState {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes the name of a damaged channel. Its rows stay where they are.
+    fn abandon(
+        &mut self,
+        tables: &mut Tables<'_>,
+        name: &ChannelName,
+        summary: &mut CommitSummary,
+    ) -> Result<()> {
+        if tables.names.remove(name.as_str())?.is_some() {
+            self.totals.channels = self.totals.channels.saturating_sub(1);
+            self.totals.freed_channel(name);
+        }
+        self.cache.remove(name);
+        self.removed.insert(name.clone());
+        summary.renewed.push(name.clone());
+        Ok(())
     }
 
     fn create(

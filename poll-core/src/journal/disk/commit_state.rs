@@ -46,7 +46,7 @@ pub(super) struct CommitSummary {
     pub(super) forgotten: u64,
     /// Channels that turned out to be damaged, and how.
     pub(super) damaged: Vec<(ChannelName, String)>,
-    /// Damaged channels that began anew.
+    /// Damaged channels that began anew, or are gone.
     pub(super) renewed: Vec<ChannelName>,
 }
 

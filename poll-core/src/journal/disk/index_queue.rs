@@ -1,5 +1,6 @@
 //! What waits for the indexer: a sealed segment, and what retention and readers ask for.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use crate::journal::Reply;
 use crate::sync::Mutex;
 use crate::types::{JournalError, Timestamp};
 
-/// A segment of the log that is complete.
+/// A segment of the log that is complete, or those that a crash left.
 #[derive(Debug, Clone)]
 pub(super) struct Sealed {
-    /// Its number.
-    pub(super) segment: u64,
+    /// Their numbers.
+    pub(super) segments: RangeInclusive<u64>,
     pub(super) memtable: Arc<Memtable>,
 }
 
@@ -97,7 +98,12 @@ impl IndexQueue {
     }
 
     pub(super) fn read_failed(&self, generation: u64, error: Error) {
-        self.add((generation, error), |work, failed| work.failed_read = Some(failed));
+        self.add((generation, error), |work, failed| {
+            let is_late = work.failed_read.as_ref().is_some_and(|(newest, _)| *newest > failed.0);
+            if !is_late {
+                work.failed_read = Some(failed);
+            }
+        });
     }
 
     /// Nothing more comes.
@@ -154,5 +160,13 @@ mod tests {
         let (sender, answer) = std::sync::mpsc::channel();
         queue.settle(Box::new(move |settled| sender.send(settled).unwrap()));
         assert_eq!(answer.try_recv().unwrap(), Err(unavailable("it is closed")));
+    }
+
+    #[test]
+    fn a_late_report_of_an_earlier_database_hides_no_other() {
+        let queue = IndexQueue::default();
+        queue.read_failed(2, Error::DatabaseClosed);
+        queue.read_failed(1, Error::DatabaseClosed);
+        assert!(matches!(queue.end().failed_read, Some((2, _))));
     }
 }

@@ -135,6 +135,8 @@ impl Indexer {
         let failed_read = failed_read.filter(|(generation, _)| self.has_open(*generation));
         if let Some((_, error)) = failed_read {
             refuse_room(room, &journal_error(&error));
+            // It is not the indexer's.
+            self.commit_state.current = None;
             return self.failed(&error);
         }
         match self.health.fault().cloned() {
@@ -252,11 +254,14 @@ impl Indexer {
     fn indexed(&mut self) {
         let Some(sealed) = self.pending.take() else { return };
         self.shared.recent.indexed();
-        // The newest one stays until the next commit: a database that lost its last commit is then whole again after a
-        // start. A file that cannot be removed is removed at the next start.
+        // These stay until the next commit: a database that lost its last commit is then whole again after a start. A file
+        // that cannot be removed is removed at the next start.
         let location = &self.shared.location;
-        let old =
-            location.segments().unwrap_or_default().into_iter().filter(|number| *number < sealed.segment);
+        let old = location
+            .segments()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|number| number < sealed.segments.start());
         old.for_each(|number| drop(location.remove_segment(number)));
         self.shared.indexed.notify_one();
         self.settling.drain(..).for_each(|reply| reply(Ok(())));

@@ -40,11 +40,13 @@ const VICTIMS: usize = 8;
 #[derive(Default)]
 pub(super) struct Deletions {
     old: Vec<Expired>,
-    forget: Vec<ChannelName>,
+    /// By the number in the database: another channel may have the name by then.
+    forget: Vec<(u64, ChannelName)>,
 }
 
 /// What is too old in a channel.
 struct Expired {
+    id: u64,
     name: ChannelName,
     /// Messages before this number.
     messages: u64,
@@ -85,8 +87,8 @@ impl Deletions {
             let has_forks = || lives::first_fork(&forks, row.name.as_str(), "", |_| true);
             Ok(keyless && lives.get(id)?.is_none() && has_forks()?.is_none())
         })?;
-        let found = sample.into_iter().find(|row| host.agrees_to_forget(&row.name, now, unused));
-        let found = found.map(|row| self.forget.push(row.name));
+        let found = sample.into_iter().find(|stored| host.agrees_to_forget(&stored.row.name, now, unused));
+        let found = found.map(|stored| self.forget.push((stored.id, stored.row.name)));
         Ok(found.is_some())
     }
 }
@@ -99,7 +101,6 @@ impl CommitState {
         now: Timestamp,
         deletions: &mut Deletions,
     ) -> Result<()> {
-        self.current = None;
         let from = self.sweeper.next;
         let swept = guarded(|| self.sweep_some(database, now, deletions));
         if swept.is_err() {
@@ -120,7 +121,11 @@ impl CommitState {
         let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
         let mut budget = SLICE;
         let mut visited = 0;
-        for channel in channels.range(self.sweeper.next..)?.take(VISITS) {
+        let mut rows = channels.range(self.sweeper.next..)?.take(VISITS);
+        loop {
+            // What the next row needs is not the last one's.
+            self.current = None;
+            let Some(channel) = rows.next() else { break };
             let (id, row) = channel?;
             let id = id.value();
             visited += 1;
@@ -147,7 +152,7 @@ impl CommitState {
             budget -= upto - stored.oldest.0;
             let key = keys.range((id, 0, 0)..(id, window, 0))?.next().transpose()?;
             if upto > stored.oldest.0 || key.is_some() {
-                deletions.old.push(Expired { name: stored.row.name, messages: upto, keys: window });
+                deletions.old.push(Expired { id, name: stored.row.name, messages: upto, keys: window });
             }
             if budget == 0 {
                 self.sweeper.next = id;
@@ -218,18 +223,22 @@ impl CommitState {
                 continue;
             }
             self.current = Some(old.name.clone());
-            let Some(channel) = self.touch(tables, &old.name, summary)? else { continue };
-            let (id, upto) = (channel.id, old.messages.min(channel.row.newest + 1));
-            let freed = channel.delete(tables, upto)?;
+            let id = old.id;
+            let Some(channel) = self.touch(tables, &old.name, summary)?.filter(|channel| channel.id == id)
+            else {
+                continue;
+            };
+            let freed = channel.delete(tables, old.messages.min(channel.row.newest + 1))?;
             self.totals.freed(freed);
             self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..(id, old.keys, 0), usize::MAX)?);
         }
-        for name in &deletions.forget {
+        for (id, name) in &deletions.forget {
             if self.is_damaged(name) {
                 continue;
             }
             self.current = Some(name.clone());
-            if self.remove(tables, name, summary)? {
+            let is_it = self.touch(tables, name, summary)?.is_some_and(|channel| channel.id == *id);
+            if is_it && self.remove(tables, name, summary)? {
                 summary.forgotten += 1;
             }
         }
@@ -290,17 +299,17 @@ impl CommitState {
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
         mut fits: impl FnMut(&StoredChannel) -> Result<bool>,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Vec<StoredChannel>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
             let picked = guarded(|| self.pick(channels, messages));
             if let Some(stored) = unless_damaged(picked)?.flatten()
                 && fits(&stored)?
             {
-                sample.push(stored.row);
+                sample.push(stored);
             }
         }
-        sample.sort_by_key(|row| row.newest_at);
+        sample.sort_by_key(|stored| stored.row.newest_at);
         Ok(sample)
     }
 
@@ -332,7 +341,7 @@ impl CommitState {
             let keeps = tables.life(stored.id)?.is_some_and(|life| life.bounds.keep_everything());
             Ok(stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps)
         })?;
-        Ok(sample.into_iter().next().map(|row| row.name))
+        Ok(sample.into_iter().next().map(|stored| stored.row.name))
     }
 }
 
@@ -367,4 +376,73 @@ fn most_pages(length: u64, bytes: u64) -> u64 {
         length += most.saturating_sub(length) / STEP * STEP;
     }
     length.min(most).saturating_sub(SPARE / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::index_queue::Sealed;
+    use super::super::log::recent::Memtable;
+    use super::super::log::record::{Publish, Retains};
+    use super::super::options::Options;
+    use super::super::recovery::{self, Opened, Opening};
+    use super::super::shared::{Shared, UNBOUNDED};
+    use super::*;
+    use crate::environment::{Directory, Environment};
+    use crate::life::{Change, Content};
+    use crate::types::{Ending, Epoch, Message, Payload, Retention, mint_id};
+
+    /// A publish of so many messages, a millisecond apart.
+    fn add(memtable: &mut Memtable, epoch: u64, from: Timestamp, count: u64, change: Option<&Change>) {
+        let channel = ChannelName::parse("reborn").unwrap();
+        let message = |seq| {
+            let (at, payload) = (from.after(Duration::from_millis(seq)), Payload::text("x"));
+            Arc::new(Message { seq: Seq::new(seq), id: mint_id(at, seq), at, payload })
+        };
+        let messages: Vec<_> = (1..=count).map(message).collect();
+        let publish = Publish {
+            channel: &channel,
+            epoch: Epoch::new(epoch),
+            after: Seq::ZERO,
+            taken: from,
+            ending: Ending::Open,
+            key: None,
+            change,
+            retains: Retains::AsUsual,
+            messages: &messages,
+        };
+        memtable.add(publish, &UNBOUNDED);
+    }
+
+    #[test]
+    fn what_a_sweep_found_is_not_deleted_of_a_later_channel_of_that_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Arc::new(Directory::new(directory.path()));
+        let shared = Shared::new(&Environment::seeded(1), location, Options::default(), Arc::new(|_| {}));
+        let Opened { database, totals, .. } = recovery::open(&shared, Opening::First).unwrap();
+        let mut state = CommitState::new(totals, &shared.file, &shared.environment);
+        state.retention = Retention { age: Duration::from_secs(60), ..UNBOUNDED };
+        let index = |state: &mut CommitState, segment, memtable, deletions: &Deletions| {
+            let sealed = Sealed { segments: segment..=segment, memtable: Arc::new(memtable) };
+            state.index_past_damage(&database, Some(&sealed), deletions).unwrap();
+        };
+        let (old, now) = (Timestamp::from_millis(1_000_000), Timestamp::from_millis(2_000_000));
+        let mut first = Memtable::default();
+        add(&mut first, 1, old, 20, None);
+        index(&mut state, 1, first, &Deletions::default());
+        let mut deletions = Deletions::default();
+        state.sweep(&database, now, &mut deletions).unwrap();
+        assert_eq!(deletions.old.len(), 1);
+
+        let mut second = Memtable::default();
+        let removed = Change { content: Content::Removed, ..Change::default() };
+        add(&mut second, 1, old, 0, Some(&removed));
+        let born = Change { content: Content::Born, ..Change::default() };
+        add(&mut second, 2, now, 5, Some(&born));
+        index(&mut state, 2, second, &deletions);
+        let messages = database.begin_read().unwrap().open_table(MESSAGES).unwrap();
+        let numbers: Vec<_> = messages.iter().unwrap().map(|row| row.unwrap().0.value().1).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    }
 }

@@ -115,6 +115,7 @@ impl Writer {
 
     fn work(&mut self, entries: Vec<PendingAppend>) {
         if let Some(fault) = self.obstacle(&entries) {
+            self.failed_closing += u32::from(self.shared.writes.is_closed());
             self.set_health(Health::Refusing(fault.clone()));
             return self.refuse(entries, &fault.error());
         }
@@ -147,8 +148,10 @@ impl Writer {
         let segment = match &mut self.segment {
             Some(segment) => segment,
             none => {
-                let number = self.shared.next_segment.fetch_add(1, Ordering::Relaxed);
-                none.insert(Segment::create(&*self.shared.location, number)?)
+                let number = self.shared.next_segment.load(Ordering::Relaxed);
+                let segment = none.insert(Segment::create(&*self.shared.location, number)?);
+                self.shared.next_segment.store(number + 1, Ordering::Relaxed);
+                segment
             }
         };
         self.buffer.clear();
@@ -183,9 +186,11 @@ impl Writer {
         }
     }
 
-    /// Whether the active segment has become much too large, because the one before it is not indexed yet.
+    /// Whether the active segment has become much too large, because the one before it is not indexed yet. Nothing is added
+    /// to it while a batch is in doubt.
     fn is_far_ahead(&self) -> bool {
-        self.size() >= 2 * self.shared.segment_bytes()
+        self.doubt.is_none()
+            && self.size() >= 2 * self.shared.segment_bytes()
             && self.shared.health_of(Component::Database) == Health::Ready
     }
 
@@ -194,7 +199,7 @@ impl Writer {
         let Some(number) = self.segment.as_ref().map(Segment::number) else { return };
         let Some(memtable) = self.shared.recent.seal() else { return };
         self.segment = None;
-        self.shared.indexing.seal(Sealed { segment: number, memtable });
+        self.shared.indexing.seal(Sealed { segments: number..=number, memtable });
     }
 
     /// Nothing more comes. What could not be written is lost.

@@ -55,7 +55,7 @@ impl Indexer {
         self.commit_state.reset(totals);
         self.shared.set_totals(totals);
         self.shared.put_database(Some(database));
-        if self.pending.as_ref().is_some_and(|sealed| sealed.segment <= totals.indexed) {
+        if self.pending.as_ref().is_some_and(|sealed| *sealed.segments.end() <= totals.indexed) {
             self.indexed();
         }
         Ok(())

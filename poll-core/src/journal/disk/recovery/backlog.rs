@@ -2,10 +2,11 @@
 //!
 //! It is read into memory, and the indexer then moves it to the database like any sealed segment, so that a start does not
 //! wait for that. A start does wait if something is missing from the log, because it has to be known which channels begin
-//! anew before any is read; after interval durability, because every channel then begins a new epoch; if the segments cannot be
-//! synced; where there is no server, so that nothing would move it; and if there are more than a few of them: all but the newest
+//! anew before any is read; after interval durability, because every channel then begins a new epoch; if a segment cannot be
+//! written; where there is no server, so that nothing would move it; and if there are more than a few of them: all but the newest
 //! are moved first.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,7 @@ use super::super::format::Result;
 use super::super::index_queue::Sealed;
 use super::super::log::recent::Memtable;
 use super::super::log::replay::{self, Replayed};
+use super::super::log::segment;
 use super::super::retention::Deletions;
 use super::super::shared::Shared;
 use crate::planted::{self, Bug};
@@ -80,11 +82,11 @@ impl<'a> Backlog<'a> {
             self.index()?;
         }
         let (shared, before) = (self.shared, std::mem::take(&mut self.memtable));
-        // A server that was killed before it could sync may have left what only the kernel has. It is shown from now on, and
-        // others build on it. Where it cannot be synced, the database has to have it first.
-        let is_synced = shared.location.open_segment(number).and_then(|file| file.sync_data()).is_ok();
         let read = replay::read(&*shared.location, number, &shared.retention(), before);
         let Replayed { split, memtable, scan, length } = read.map_err(io_error)?;
+        // A server that was killed before it could sync may have left what only the kernel has. It is shown from now on, and
+        // others build on it. Where it cannot be written, the database has to have it first.
+        let is_kept = segment::write_again(&*shared.location, number, scan.last_write).is_ok();
         if scan.damaged > 0 {
             let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
             shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
@@ -95,7 +97,7 @@ impl<'a> Backlog<'a> {
         // The newest segment may end in a write that was not finished. If another one does, publishes behind it may follow on
         // what is missing, and would hide what the database has.
         let is_cut = scan.unfinished > 0 && !is_newest;
-        self.waits |= scan.damaged > 0 || !split.is_empty() || is_cut || !is_synced;
+        self.waits |= scan.damaged > 0 || !split.is_empty() || is_cut || !is_kept;
         for part in split {
             // Only the last commit may say that the database has the segment.
             self.memtable = part;
@@ -108,10 +110,15 @@ impl<'a> Backlog<'a> {
         Ok(())
     }
 
+    /// Those that the database does not have.
+    fn segments(&self) -> RangeInclusive<u64> {
+        self.state.totals.indexed + 1..=self.last_segment
+    }
+
     /// Moves what was read to the database.
     fn index(&mut self) -> Result<()> {
         let memtable = Arc::new(std::mem::take(&mut self.memtable));
-        let sealed = Sealed { segment: self.last_segment, memtable };
+        let sealed = Sealed { segments: self.segments(), memtable };
         let summary = self.state.index_past_damage(self.database, Some(&sealed), &Deletions::default())?;
         for (name, why) in &summary.damaged {
             self.shared.note_damage(name, why);
@@ -125,9 +132,9 @@ impl<'a> Backlog<'a> {
         if waits && self.last_segment > self.state.totals.indexed {
             self.index()?;
         }
+        let segments = self.segments();
         let memtable = Some(self.memtable).filter(|memtable| !memtable.is_empty());
-        let sealed =
-            memtable.map(|memtable| Sealed { segment: self.last_segment, memtable: Arc::new(memtable) });
+        let sealed = memtable.map(|memtable| Sealed { segments, memtable: Arc::new(memtable) });
         Ok((self.state.totals, sealed))
     }
 }
