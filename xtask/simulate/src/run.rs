@@ -25,7 +25,7 @@ use crate::network::{ADDRESS, Network};
 use crate::planted;
 use crate::platform::Clock;
 use crate::random::Random;
-use crate::server::{Server, Stop, until_ready};
+use crate::server::{Server, Stop, damaged_for_good, until_ready};
 use crate::trace::{self, Transcript};
 use crate::verdict::{self, Quiet};
 
@@ -142,8 +142,14 @@ async fn simulate(seed: u64) -> Result<Counts> {
     sleep(REST).await;
     let quiet = Quiet { from: Instant::now(), until: Instant::now() + QUIET };
     sleep_until(quiet.until).await;
-    counts.harmed = u64::from(server.disk.harm() != Harm::None);
-    counts.operations = verdict::judge(population, server.disk.harm(), quiet).await?;
+    let is_harmed = server.disk.harm() != Harm::None;
+    counts.harmed = u64::from(is_harmed);
+    counts.operations = tokio::select! {
+        biased;
+        judged = verdict::judge(population, server.disk.harm(), quiet) => judged?,
+        // Damage may show only now, where the server first writes to it.
+        why = damaged_for_good(), if is_harmed => return refuse(&server, &why, counts),
+    };
     server.drain().await?;
     Ok(counts)
 }

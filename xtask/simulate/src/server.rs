@@ -148,15 +148,32 @@ impl Server {
 /// Waits until all is well. Returns what the server says of its store if that is damaged for good.
 pub(crate) async fn until_ready() -> Result<Option<String>> {
     let begun = Instant::now();
-    while let Err(why) = readiness(ADDRESS).await {
-        let (why, waited) = (format!("{why:#}"), begun.elapsed());
-        if waited >= ATTEMPTS && why.contains(&FaultKind::Damaged.to_string()) {
-            return Ok(Some(why));
+    let ready = async {
+        while let Err(why) = readiness(ADDRESS).await {
+            ensure!(begun.elapsed() < PATIENCE, "the server does not become ready: {why:#}");
+            tokio::time::sleep(STEP).await;
         }
-        ensure!(waited < PATIENCE, "the server does not become ready: {why}");
+        Ok(None)
+    };
+    tokio::select! {
+        biased;
+        ready = ready => ready,
+        why = damaged_for_good() => Ok(Some(why)),
+    }
+}
+
+/// Waits until the server has said of its store for long enough that it is damaged, and returns what it says.
+pub(crate) async fn damaged_for_good() -> String {
+    let mut since = Instant::now();
+    loop {
+        let said = readiness(ADDRESS).await.err().map(|why| format!("{why:#}"));
+        match said.filter(|why| why.contains(&FaultKind::Damaged.to_string())) {
+            Some(why) if since.elapsed() >= ATTEMPTS => return why,
+            Some(_) => {}
+            None => since = Instant::now(),
+        }
         tokio::time::sleep(STEP).await;
     }
-    Ok(None)
 }
 
 /// Whether a server says now that it is ready.
