@@ -92,7 +92,7 @@ impl StoreCommand {
             Self::Import => {
                 "poll-server import [FLAGS] < FILE\n\nReads what `poll-server export` and `poll-server salvage` wrote into a \
                  store, which is made if there is none.\nMessages keep their numbers and cursors; those that are there are passed \
-                 over. golongpoll's event files are read too.\n"
+                 over. golongpoll's event files are read too; their events have no numbers, and are added each time.\n"
             }
             Self::Check => {
                 "poll-server check [FLAGS]\n\nLooks through all of the store and changes nothing. Writes a line for each damage, \

@@ -107,15 +107,24 @@ fn channels(opened: &Opened) -> u64 {
     (totals.channels + begun).saturating_sub(removed)
 }
 
+/// A database that no server uses, with all of the log in it.
+pub(super) struct Alone {
+    pub(super) database: OpenFile,
+    pub(super) totals: Totals,
+    /// Keeps servers out until it is dropped.
+    _location: Arc<dyn Location>,
+}
+
 /// Opens a file that is not in use, and moves all of the log to it. Nothing is deleted for the bounds of a server.
 pub(super) fn open_alone(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
-) -> std::result::Result<(OpenFile, Totals), Fault> {
-    let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
+) -> std::result::Result<Alone, Fault> {
+    let location: Arc<dyn Location> = Arc::new(location);
+    let shared = Shared::new(environment, location.clone(), Options::default(), Arc::new(progress));
     let Opened { database, totals, .. } = open(&shared, Opening::Alone)?;
-    Ok((database, totals))
+    Ok(Alone { database, totals, _location: location })
 }
 
 fn open_database(shared: &Shared, opening: Opening) -> Result<OpenFile> {

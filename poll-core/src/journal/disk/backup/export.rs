@@ -25,9 +25,9 @@ pub fn export(
     progress: impl Fn(Progress) + Send + Sync + 'static,
     take: impl FnMut(&Record) -> io::Result<()>,
 ) -> std::result::Result<Report, BackupError> {
-    let (database, _) = recovery::open_alone(environment, location, progress)?;
+    let alone = recovery::open_alone(environment, location, progress)?;
     let mut output = Output::new(take);
-    let passed = guarded(|| pass(&database, &mut output));
+    let passed = guarded(|| pass(&alone.database, &mut output));
     output.end(passed)
 }
 

@@ -26,16 +26,21 @@ const LOST: u64 = 1 << 20;
 ///
 /// # Errors
 /// When the journal cannot be written, or a record is invalid or conflicts with the journal or the lines before it. The
-/// records before it are imported, except for up to a few thousand.
+/// records before it are imported, except for up to a few thousand. What was exported can then be imported again; events of
+/// golongpoll have no numbers, so those that are there already would be there twice.
 pub fn import(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
     lines: impl IntoIterator<Item = std::io::Result<String>>,
 ) -> Result<Report, BackupError> {
-    let (database, totals) = recovery::open_alone(environment, location, progress)?;
-    let mut import =
-        Import { environment: environment.clone(), totals, report: Report::default(), current: None };
+    let alone = recovery::open_alone(environment, location, progress)?;
+    let mut import = Import {
+        environment: environment.clone(),
+        totals: alone.totals,
+        report: Report::default(),
+        current: None,
+    };
     let mut batch = Vec::with_capacity(BATCH);
     let mut last = 0;
     for (number, line) in (1u64..).zip(lines) {
@@ -46,11 +51,11 @@ pub fn import(
         }
         batch.push((number, Some(Record::parse(&line).map_err(|what| BackupError::Line(number, what))?)));
         if batch.len() == BATCH {
-            import.commit(&database, std::mem::take(&mut batch))?;
+            import.commit(&alone.database, std::mem::take(&mut batch))?;
         }
     }
     batch.push((last, None));
-    import.commit(&database, batch)?;
+    import.commit(&alone.database, batch)?;
     Ok(import.report)
 }
 
