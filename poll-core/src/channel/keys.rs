@@ -160,7 +160,20 @@ impl Keys {
 
     /// The publish under `key` failed: the next one with it is new.
     pub(crate) fn fail(&mut self, key: &IdempotencyKey) {
-        self.known.remove(&hash(key));
+        let key = hash(key);
+        let Some(entry) = self.known.remove(&key) else { return };
+        // One that was refused was taken just now. It must not take the place of one that is kept.
+        if self.order.back() == Some(&(entry.taken, key)) {
+            self.order.pop_back();
+            self.shrink(1);
+        }
+    }
+
+    /// So many are gone.
+    fn shrink(&mut self, count: u64) {
+        if let Some(charge) = &mut self.charge {
+            charge.shrink(count * KEY_BYTES);
+        }
     }
 
     /// Forgets keys that are outside the window or too many.
@@ -186,9 +199,7 @@ impl Keys {
         if forgotten == 0 {
             return;
         }
-        if let Some(charge) = &mut self.charge {
-            charge.shrink(forgotten * KEY_BYTES);
-        }
+        self.shrink(forgotten);
         if self.order.is_empty() {
             *self = Self { recall: self.recall, ..Self::default() };
         }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::fork_pin::ForkPin;
 use super::log::Log;
 use super::pending::Pending;
-use super::state::{ChannelPhase, ChannelState};
+use super::phase::ChannelPhase;
+use super::state::ChannelState;
 use crate::life::{
     AppendError, Bounds, Change, Condition, Content, Create, Description, End, Existence, Facts, Ledger,
     Life, Lifetime, ProducerId, Ruling, Seen, Standing,
@@ -287,7 +288,9 @@ impl ChannelState {
     /// A change was kept.
     pub(crate) fn keep_change(&mut self, change: &Change) {
         self.ledger().keep(change);
-        if self.phase == ChannelPhase::Changing && change.content != Content::Removed {
+        // Nothing is handed over behind what everything waits for, so it is the last one.
+        let is_exclusive = self.phase == ChannelPhase::Changing && self.pending == 1;
+        if is_exclusive && change.content != Content::Removed {
             self.reopen();
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::phase::ChannelPhase;
 use crate::life::{Bounds, Change};
 use crate::types::{Ending, Fingerprint, IdempotencyKey, Timestamp};
 
@@ -21,6 +22,8 @@ const TOGETHER: Duration = Duration::from_millis(100);
 pub(crate) struct Pending {
     /// Distinguishes it from the channel's other publishes.
     pub(crate) number: u64,
+    /// What the channel was before it.
+    pub(crate) before: ChannelPhase,
     /// When it was taken, by the publisher's clock.
     pub(crate) taken: Timestamp,
     /// Whether it closes the channel.

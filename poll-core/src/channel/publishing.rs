@@ -8,7 +8,8 @@ use super::batch::Messages;
 use super::living::Operation;
 use super::log::Log;
 use super::pending::Pending;
-use super::state::{ChannelPhase, ChannelState};
+use super::phase::ChannelPhase;
+use super::state::ChannelState;
 use crate::environment::Environment;
 use crate::life::Change;
 use crate::types::{
@@ -28,6 +29,7 @@ impl ChannelState {
     ) -> Pending {
         self.pending += 1;
         self.handed += 1;
+        let before = self.phase;
         if ending == Ending::Close {
             self.phase = ChannelPhase::Closing;
         }
@@ -36,7 +38,7 @@ impl ChannelState {
         }
         let new = change.as_ref().and_then(|change| change.life.as_ref());
         let bounds = new.map(|life| life.bounds).or_else(|| self.bounds());
-        Pending { number: self.handed, taken, ending, key, change, bounds }
+        Pending { number: self.handed, before, taken, ending, key, change, bounds }
     }
 
     /// Gives each payload its number, time and id, in one order. The time is the clock's. Where that is not later than
@@ -166,9 +168,7 @@ impl ChannelState {
         if let Some(change) = &publish.change {
             self.refuse_change(change);
         }
-        if publish.ending == Ending::Close || self.phase == ChannelPhase::Changing {
-            self.reopen();
-        }
+        self.phase = publish.before;
         self.pending -= 1;
     }
 

@@ -8,6 +8,7 @@ use super::keys::Keys;
 use super::log::Log;
 use super::minting::Minting;
 use super::pending::PendingTimes;
+use super::phase::ChannelPhase;
 use super::receipts::Receipts;
 use crate::life::{Ledger, Life};
 use crate::memory::Charge;
@@ -45,21 +46,6 @@ pub(crate) struct ChannelState {
     pub(crate) ledger: Option<Box<Ledger>>,
     /// Whether it was loaded, so that the journal may know more.
     pub(super) recalled: bool,
-}
-
-/// Whether a channel accepts publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChannelPhase {
-    Open,
-    /// A publish that ends the channel is pending or visible.
-    Closing,
-    /// A change of the channel's life is pending, and everything else waits for it.
-    Changing,
-    /// The journal failed a publish, or does not know its outcome. Numbers after it may be void, so nothing is handed
-    /// over until all publishes are answered.
-    Failing,
-    /// The channel was removed from the directory; holders of it look it up again.
-    Forgotten,
 }
 
 impl ChannelState {

@@ -101,6 +101,8 @@ impl Store {
                     if let Some(published) = self.repeated_resident(now, channel, epoch, numbers) {
                         return Ok(Publishing::Done(published));
                     }
+                    attempt = Some(Attempt::Repeated(epoch, numbers));
+                    break;
                 }
                 Attempt::Forgotten => {}
                 Attempt::Settled(_) => return Err(PublishError::Hidden),

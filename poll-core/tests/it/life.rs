@@ -1,5 +1,7 @@
 //! A channel's life in memory: one promise a test. Interleavings and all journals are elsewhere.
 
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use poll_core::life::{
@@ -12,6 +14,7 @@ use poll_core::{
 };
 
 use crate::fixture::{Count, NOON, name, numbers, pin_at, poll, read, read_on, ready, second, send};
+use crate::held_journal::Held;
 
 fn store() -> Store {
     Store::in_memory(Retention::default())
@@ -390,4 +393,26 @@ fn what_is_never_evicted_has_a_limit() {
     ready(store.configure(NOON, &name("b"), own)).unwrap();
     send(&store, NOON, "b", one("z")).unwrap();
     assert_eq!(texts(&store, NOON, "b"), "z");
+}
+
+/// Everything waits for a change that is pending, also when an append that was pending before it is kept.
+#[test]
+fn nothing_is_handed_over_behind_a_removal() {
+    let (journal, store) = Held::store(Retention::default());
+    let (a, wakes) = (name("a"), Arc::new(Count::default()));
+    let mut creating = Box::pin(store.create(NOON, &a, plain()));
+    assert!(poll(&mut creating, &wakes).is_pending());
+    journal.keep();
+    assert!(poll(&mut creating, &wakes).is_ready());
+    let mut before = Box::pin(store.append(NOON, &a, one("before"), Condition::default()));
+    let mut removing = Box::pin(store.delete(NOON, &a));
+    assert!(poll(&mut before, &wakes).is_pending() && poll(&mut removing, &wakes).is_pending());
+    assert_eq!(journal.len(), 2);
+    journal.keep();
+    let mut behind = Box::pin(store.append(NOON, &a, one("behind"), Condition::default()));
+    assert!(poll(&mut behind, &wakes).is_pending());
+    assert_eq!(journal.len(), 1);
+    journal.keep();
+    assert!(poll(&mut removing, &wakes).is_ready());
+    assert!(matches!(poll(&mut behind, &wakes), Poll::Ready(Err(AppendError::NotFound))));
 }
