@@ -1,6 +1,6 @@
 //! The life of channels on disk: against the model, through restarts, and its bounds.
 
-use poll_core::journal::Tail;
+use poll_core::journal::{Archive, Tail};
 use std::time::Duration;
 
 use poll_core::journal::disk::Options;
@@ -213,4 +213,19 @@ proptest! {
     fn what_is_salvaged_after_a_crash_is_what_is_exported(steps in steps(0)) {
         check_salvage(&steps);
     }
+}
+
+/// Bounds are in force once they are acknowledged, although the database does not have them yet.
+#[tokio::test]
+async fn a_sweep_deletes_nothing_that_newer_bounds_retain() {
+    let disk = FakeDisk::default();
+    let retention = Retention { age: Duration::from_secs(60), ..unbounded() };
+    let first = open(disk.port(), retention, options()).await;
+    first.send(second(0), "a", "kept").await;
+    first.settle().await.unwrap();
+    first.store.configure(second(1), &name("a"), Bounds::UNLIMITED).await.unwrap();
+    first.journal.sweep(second(1_000));
+    first.close().await;
+    let again = open(disk.port(), retention, options()).await;
+    assert_eq!(again.all(second(1_000), "a").await.len(), 1);
 }

@@ -8,7 +8,7 @@ use poll_core::{JournalError, PublishError, Published, Retention};
 use tokio::time::timeout;
 
 use crate::fake::{FakeDisk, Fault};
-use crate::fixture::{Disk, NOON, open, unbounded};
+use crate::fixture::{Disk, NOON, open, second, unbounded};
 
 /// A store in which another channel is one too many.
 async fn full(disk: &FakeDisk) -> Disk {
@@ -55,4 +55,23 @@ async fn a_log_that_is_in_doubt_keeps_no_publish_waiting_for_room() {
     disk.heal();
     store.until_writable().await;
     assert!(store.try_send(NOON, "a", "three").await.is_ok());
+}
+
+/// A commit that happened counts with all that it did, also where that is found out only when the file is open again.
+#[tokio::test]
+async fn a_channel_that_was_forgotten_without_a_word_leaves_its_room() {
+    for number in 0..4 {
+        let disk = FakeDisk::default();
+        let retention = Retention { channels: 1, age: Duration::from_secs(60), ..unbounded() };
+        let store = open(disk.port(), retention, Options::default()).await;
+        store.send(second(0), "a", "one").await;
+        store.settle().await.unwrap();
+        disk.fail(Fault::SyncDone(number, 0));
+        let late = second(1_000_000);
+        let _ = store.try_send(late, "b", "one").await;
+        disk.heal();
+        store.until_writable().await;
+        store.send(late, "b", "two").await;
+        assert_eq!(store.store.channels(), 1, "after sync {number}");
+    }
 }

@@ -2,10 +2,10 @@
 
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{Options, Progress};
-use poll_core::{IdempotencyKey, JournalError, Payload, Publish, Retention};
+use poll_core::{Continuity, IdempotencyKey, JournalError, Payload, Position, Publish, Retention};
 
 use crate::fake::{FakeDisk, Fault};
-use crate::fixture::{Disk, NOON, name, open, unbounded};
+use crate::fixture::{Disk, NOON, cursor, name, open, unbounded};
 
 /// A journal that holds a channel `bad` beside others, was closed and is open again; nothing of it is in memory.
 async fn journal(disk: &FakeDisk) -> Disk {
@@ -145,6 +145,31 @@ async fn a_channel_that_cannot_be_read_begins_anew_once() {
     assert_eq!(again.all(NOON, "good").await.len(), 25);
     let new: Vec<_> = (21..).zip((0..5).map(|round| format!("bad {round}"))).collect();
     assert_eq!(again.all(NOON, "bad").await, new);
+}
+
+#[tokio::test]
+async fn numbers_that_damage_hides_are_not_given_out_again_in_their_epoch() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), uncached()).await;
+    store.send(NOON, "bad", "first").await;
+    store.settle().await.unwrap();
+    let mut hidden = None;
+    for number in 0..20 {
+        let text = format!("bad {number} {}", "x".repeat(3_000));
+        hidden = Some(cursor(&store.send(NOON, "bad", &text).await));
+    }
+    store.settle().await.unwrap();
+    // The row of the channel does not say how far it goes.
+    disk.crash(|_| false);
+    assert!(disk.spoil("bad 19 ") > 0);
+    let again = open(disk.port(), unbounded(), uncached()).await;
+    let position = Position::After(hidden.unwrap());
+    for text in ["a", "b"] {
+        let read = again.read(NOON, "bad", position).await;
+        assert_eq!(read.read_state.continuity, Continuity::Reset);
+        again.send(NOON, "bad", text).await;
+        again.settle().await.unwrap();
+    }
 }
 
 #[tokio::test]

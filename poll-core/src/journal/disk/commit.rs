@@ -60,11 +60,13 @@ impl CommitState {
         let before = self.totals;
         self.totals.commit += 1;
         self.current = None;
+        self.undecided = None;
         self.removed.clear();
         let mut summary = CommitSummary::default();
         let committed = guarded(|| self.write(database, sealed, deletions, &mut summary));
         if committed.is_err() {
             self.cache.clear();
+            self.undecided = Some((self.totals.commit, std::mem::take(&mut summary)));
             self.totals = before;
         }
         committed.map(|()| summary)

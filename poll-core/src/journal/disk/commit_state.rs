@@ -8,10 +8,13 @@ use std::sync::Arc;
 use super::cached_channel::CachedChannel;
 use super::codec::Totals;
 use super::format::Result;
+use super::log::recent::Recent;
+use super::shared::Shared;
 use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::tables::Tables;
 use crate::environment::Environment;
+use crate::life::Bounds;
 use crate::types::{ChannelName, Epoch, NameMap, Retention, Seq};
 
 /// Channels cached between commits; a megabyte for every few thousand.
@@ -31,7 +34,10 @@ pub(super) struct CommitState {
     pub(super) removed: BTreeSet<ChannelName>,
     /// The channel being worked on; after a failure, the one that it happened at.
     pub(super) current: Option<ChannelName>,
+    /// The last commit that failed, by its number. It may have happened all the same.
+    pub(super) undecided: Option<(u64, CommitSummary)>,
     pub(super) file: Arc<FileState>,
+    pub(super) recent: Arc<Recent>,
     pub(super) environment: Environment,
 }
 
@@ -51,7 +57,7 @@ pub(super) struct CommitSummary {
 }
 
 impl CommitState {
-    pub(super) fn new(totals: Totals, file: &Arc<FileState>, environment: &Environment) -> Self {
+    pub(super) fn new(totals: Totals, shared: &Shared) -> Self {
         Self {
             totals,
             cache: NameMap::default(),
@@ -61,9 +67,16 @@ impl CommitState {
             skipped: BTreeSet::new(),
             removed: BTreeSet::new(),
             current: None,
-            file: file.clone(),
-            environment: environment.clone(),
+            undecided: None,
+            file: shared.file.clone(),
+            recent: shared.recent.clone(),
+            environment: shared.environment.clone(),
         }
+    }
+
+    /// A channel's own bounds: those that the log has, which may be newer than what is moved, or else those of the database.
+    pub(super) fn bounds_of(&self, name: &ChannelName, stored: Option<Bounds>) -> Option<Bounds> {
+        self.recent.bounds(name).or(stored)
     }
 
     /// Whether some of a channel is damaged or cannot be read: nothing of it is changed. What could not be read once is tried
@@ -72,12 +85,13 @@ impl CommitState {
         self.damaged.contains(name) || self.file.unreadable.check(name).is_err()
     }
 
-    /// Starts over after the file was opened again.
-    pub(super) fn reset(&mut self, totals: Totals) {
+    /// Starts over after the file was opened again. Returns what the last commit did if it failed and is in the file.
+    pub(super) fn reset(&mut self, totals: Totals) -> Option<CommitSummary> {
         self.totals = totals;
         self.cache.clear();
         self.damaged.clear();
         self.skipped.clear();
+        self.undecided.take().filter(|(commit, _)| *commit == totals.commit).map(|(_, summary)| summary)
     }
 
     /// The channel of this name within this commit, for changes.

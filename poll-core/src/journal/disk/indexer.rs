@@ -105,7 +105,7 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     shared.opened.send_replace(Some(Ok(())));
     Some(Indexer {
         shared: shared.clone(),
-        commit_state: CommitState::new(totals, &shared.file, &shared.environment),
+        commit_state: CommitState::new(totals, shared),
         health: Health::Ready,
         pending: None,
         waiting: Vec::new(),
@@ -234,7 +234,7 @@ impl Indexer {
         Ok(())
     }
 
-    /// Reports what a commit did.
+    /// Reports what a commit did. What was pending is in the database.
     fn committed(&mut self, summary: CommitSummary) {
         self.indexed();
         let shared = &self.shared;

@@ -281,8 +281,10 @@ impl CommitState {
         summary: &mut CommitSummary,
     ) -> Result<()> {
         let losses = self.totals.losses;
+        let stored = self.cache.get(name).and_then(|channel| channel.bounds);
+        let bounds = self.bounds_of(name, stored);
         let Some(channel) = self.cache.get_mut(name) else { return Ok(()) };
-        let Some(most) = channel.bounds.map(|bounds| bounds.bytes()).filter(|most| *most < u64::MAX) else {
+        let Some(most) = bounds.map(|bounds| bounds.bytes()).filter(|most| *most < u64::MAX) else {
             return Ok(());
         };
         let mut bytes = match channel.bytes {

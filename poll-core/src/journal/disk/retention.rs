@@ -14,7 +14,7 @@ use super::cached_channel::{CachedChannel, delete_keys};
 use super::codec::{Row, Totals};
 use super::commit_state::{CommitState, CommitSummary};
 use super::fault::guarded;
-use super::format::{CHANNELS, FORKS, KEYS, LIVES, MESSAGES, Result};
+use super::format::{CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, Result};
 use super::lives;
 use super::log::recent::Recent;
 use super::stored_channel::{StoredChannel, unless_damaged};
@@ -40,8 +40,7 @@ const VICTIMS: usize = 8;
 #[derive(Default)]
 pub(super) struct Deletions {
     old: Vec<Expired>,
-    /// By the number in the database: another channel may have the name by then.
-    forget: Vec<(u64, ChannelName)>,
+    forget: Vec<ChannelName>,
 }
 
 /// What is too old in a channel.
@@ -73,7 +72,7 @@ impl Deletions {
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
         let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
-        let forks = txn.open_table(FORKS)?;
+        let (forks, names) = (txn.open_table(FORKS)?, txn.open_table(NAMES)?);
         let window = now.before(retention.idempotency).as_micros();
         let sample = commit_state.sample(&channels, &messages, |stored| {
             let (id, row) = (stored.id, &stored.row);
@@ -82,13 +81,17 @@ impl Deletions {
             if recent.has(&row.name) || !empty || row.newest_at >= unused {
                 return Ok(false);
             }
+            // A damaged channel that began anew left this row behind.
+            if names.get(row.name.as_str())?.is_none_or(|current| current.value() != id) {
+                return Ok(false);
+            }
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
             let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
             let has_forks = || lives::first_fork(&forks, row.name.as_str(), "", |_| true);
             Ok(keyless && lives.get(id)?.is_none() && has_forks()?.is_none())
         })?;
-        let found = sample.into_iter().find(|stored| host.agrees_to_forget(&stored.row.name, now, unused));
-        let found = found.map(|stored| self.forget.push((stored.id, stored.row.name)));
+        let found = sample.into_iter().find(|row| host.agrees_to_forget(&row.name, now, unused));
+        let found = found.map(|row| self.forget.push(row.name));
         Ok(found.is_some())
     }
 }
@@ -141,6 +144,7 @@ impl CommitState {
             };
             let life = lives.get(id)?.map(|row| lives::life(id, row.value())).transpose();
             let bounds = unless_damaged(life)?.flatten().map(|life| life.bounds);
+            let bounds = self.bounds_of(&stored.row.name, bounds);
             let cutoff = bounds.unwrap_or_default().cutoff(now, &retention);
             let expired = match Some(cutoff).filter(|&cutoff| stored.oldest.1 < cutoff) {
                 Some(cutoff) if stored.oldest.0 <= stored.row.newest => {
@@ -176,8 +180,12 @@ impl CommitState {
         let own = summary.touched.clone();
         for name in &own {
             self.current = Some(name.clone());
+            let Some(bounds) = self.cache.get(name).map(|channel| self.bounds_of(name, channel.bounds))
+            else {
+                continue;
+            };
             let Some(channel) = self.cache.get_mut(name) else { continue };
-            let most = channel.bounds.unwrap_or_default().messages(&retention) as u64;
+            let most = bounds.unwrap_or_default().messages(&retention) as u64;
             // In slices, so that not every commit touches both ends of a channel.
             let slice = (most / 8).clamp(1, 64);
             let excess = channel.len().saturating_sub(most);
@@ -232,13 +240,12 @@ impl CommitState {
             self.totals.freed(freed);
             self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..(id, old.keys, 0), usize::MAX)?);
         }
-        for (id, name) in &deletions.forget {
+        for name in &deletions.forget {
             if self.is_damaged(name) {
                 continue;
             }
             self.current = Some(name.clone());
-            let is_it = self.touch(tables, name, summary)?.is_some_and(|channel| channel.id == *id);
-            if is_it && self.remove(tables, name, summary)? {
+            if self.remove(tables, name, summary)? {
                 summary.forgotten += 1;
             }
         }
@@ -261,8 +268,10 @@ impl CommitState {
         summary: &mut CommitSummary,
     ) -> Result<()> {
         let losses = self.totals.losses;
-        let keeps = |channel: &CachedChannel| channel.bounds.as_ref().is_some_and(Bounds::keep_everything);
-        let evictable = |name: &ChannelName| self.cache.get(name).filter(|channel| !keeps(channel));
+        let keeps = |name: &ChannelName, channel: &CachedChannel| {
+            self.bounds_of(name, channel.bounds).as_ref().is_some_and(Bounds::keep_everything)
+        };
+        let evictable = |name: &ChannelName| self.cache.get(name).filter(|channel| !keeps(name, channel));
         let length = |name: &ChannelName| evictable(name).map_or(0, CachedChannel::len);
         let mut longest: BinaryHeap<_> =
             channels.iter().enumerate().map(|(at, name)| (length(name), at)).collect();
@@ -299,17 +308,17 @@ impl CommitState {
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
         mut fits: impl FnMut(&StoredChannel) -> Result<bool>,
-    ) -> Result<Vec<StoredChannel>> {
+    ) -> Result<Vec<Row>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
             let picked = guarded(|| self.pick(channels, messages));
             if let Some(stored) = unless_damaged(picked)?.flatten()
                 && fits(&stored)?
             {
-                sample.push(stored);
+                sample.push(stored.row);
             }
         }
-        sample.sort_by_key(|stored| stored.row.newest_at);
+        sample.sort_by_key(|row| row.newest_at);
         Ok(sample)
     }
 
@@ -337,11 +346,13 @@ impl CommitState {
 
     /// The least recently used of a sample of channels that hold messages.
     fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
+        let recent = self.recent.clone();
         let sample = self.sample(&*tables.channels, &*tables.messages, |stored| {
-            let keeps = tables.life(stored.id)?.is_some_and(|life| life.bounds.keep_everything());
+            let bounds = recent.bounds(&stored.row.name).or(tables.life(stored.id)?.map(|life| life.bounds));
+            let keeps = bounds.as_ref().is_some_and(Bounds::keep_everything);
             Ok(stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps)
         })?;
-        Ok(sample.into_iter().next().map(|stored| stored.row.name))
+        Ok(sample.into_iter().next().map(|row| row.name))
     }
 }
 
@@ -421,7 +432,7 @@ mod tests {
         let location = Arc::new(Directory::new(directory.path()));
         let shared = Shared::new(&Environment::seeded(1), location, Options::default(), Arc::new(|_| {}));
         let Opened { database, totals, .. } = recovery::open(&shared, Opening::First).unwrap();
-        let mut state = CommitState::new(totals, &shared.file, &shared.environment);
+        let mut state = CommitState::new(totals, &shared);
         state.retention = Retention { age: Duration::from_secs(60), ..UNBOUNDED };
         let index = |state: &mut CommitState, segment, memtable, deletions: &Deletions| {
             let sealed = Sealed { segments: segment..=segment, memtable: Arc::new(memtable) };

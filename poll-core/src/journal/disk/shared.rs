@@ -60,7 +60,7 @@ pub(super) struct Shared {
     /// What was done so far; the queue's bytes are not kept here.
     figures: Mutex<Figures>,
     /// What the log holds and the database does not have yet.
-    pub(super) recent: Recent,
+    pub(super) recent: Arc<Recent>,
     pub(super) indexing: IndexQueue,
     /// Notified when a segment was indexed, or never will be.
     pub(super) indexed: Notify,
@@ -118,7 +118,7 @@ impl Shared {
             file: Arc::default(),
             damages: Damages::default(),
             figures: Mutex::default(),
-            recent: Recent::default(),
+            recent: Arc::default(),
             indexing: IndexQueue::default(),
             indexed: Notify::new(),
             next_segment: AtomicU64::new(1),

@@ -124,6 +124,11 @@ impl StoredChannel {
         Ok(Self { id, row, oldest, whole, damaged, unreachable })
     }
 
+    /// Whether damage may hide messages after the newest that is known.
+    pub(super) fn hides_newest(&self) -> bool {
+        self.unreachable == Some(End::Newest)
+    }
+
     /// When a message was taken, and its id; `None` where it cannot be read.
     fn head(
         &self,

@@ -1,5 +1,7 @@
 //! The publishes that were minted behind one that failed.
 
+use std::cmp::Ordering;
+
 use super::fault::unavailable;
 use super::write_queue::PendingAppend;
 use crate::sync::Mutex;
@@ -32,14 +34,15 @@ impl Unfollowed {
         let (mut kept, mut others) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in entries {
             let name: &ChannelName = entry.append.channel();
-            let follows = channels.get(name).is_none_or(|(epoch, after)| {
-                *epoch != entry.append.epoch() || *after == entry.append.after()
-            });
-            if follows {
-                channels.remove(name);
-                kept.push(entry);
-            } else {
-                others.push(entry);
+            let position = channels.get(name).filter(|(epoch, _)| *epoch == entry.append.epoch());
+            match position.map(|(_, after)| after.cmp(&entry.append.after())) {
+                // It was taken before that one failed.
+                Some(Ordering::Greater) => kept.push(entry),
+                Some(Ordering::Less) => others.push(entry),
+                Some(Ordering::Equal) | None => {
+                    channels.remove(name);
+                    kept.push(entry);
+                }
             }
         }
         drop(channels);

@@ -419,7 +419,9 @@ impl View<'_, Vec<Arc<Message>>> {
         }
         let (oldest, first) = (self.oldest(), stretch.after.next());
         if first < oldest.0 || first > self.newest.0 {
-            return Ok(Some(Piece { oldest, messages: Vec::new(), damaged: None }));
+            let is_hidden = self.database.as_ref().is_some_and(|database| database.stored.hides_newest());
+            let damaged = (first > self.newest.0 && is_hidden).then_some(first);
+            return Ok(Some(Piece { oldest, messages: Vec::new(), damaged }));
         }
         let most = (stretch.limit.messages as u64, stretch.limit.bytes as u64);
         let mut given = Gathered { messages: Vec::new(), bytes: 0, most };
@@ -487,7 +489,11 @@ fn find(txn: &ReadTransaction, name: &ChannelName) -> Result<Option<InDatabase>>
     let losses = tables::totals(&txn.open_table(TOTALS)?)?.losses;
     let messages = txn.open_table(MESSAGES)?;
     let stored = stored_channel::find(&names, &channels, &messages, name)?;
-    Ok(stored.map(|stored| InDatabase { epoch: stored.row.visible_epoch(losses), stored, messages }))
+    Ok(stored.map(|stored| {
+        // The numbers of messages that damage hides are given out again, so they are another epoch's.
+        let epoch = stored.row.visible_epoch(losses + u64::from(stored.hides_newest()));
+        InDatabase { epoch, stored, messages }
+    }))
 }
 
 fn note(shared: &Shared, name: &ChannelName, id: u64, first: u64, last: u64) {

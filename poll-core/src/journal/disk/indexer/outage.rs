@@ -52,11 +52,11 @@ impl Indexer {
     /// Opens the file again, and finds out whether what was pending is in it.
     fn reopen(&mut self) -> Result<(), Fault> {
         let Opened { database, totals, .. } = recovery::open(&self.shared, Opening::Again)?;
-        self.commit_state.reset(totals);
+        let done = self.commit_state.reset(totals);
         self.shared.set_totals(totals);
         self.shared.put_database(Some(database));
-        if self.pending.as_ref().is_some_and(|sealed| *sealed.segments.end() <= totals.indexed) {
-            self.indexed();
+        if let Some(summary) = done {
+            self.committed(summary);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::record::{Publish, Retains};
 use crate::journal::KeptKey;
 use crate::journal::disk::codec::Overhead;
 use crate::journal::disk::weight::{channel_weight, key_weight};
-use crate::life::{Change, Content};
+use crate::life::{Bounds, Change, Content};
 use crate::sync::Mutex;
 use crate::types::{
     ChannelName, Ending, Epoch, Message, More, NameIndexMap, NameMap, NamePart, Retention, Selection, Seq,
@@ -194,6 +194,12 @@ impl Recent {
         }
         let more = if names.len() > selection.limit { More::Yes } else { More::No };
         NamePart { names: names.into_iter().take(selection.limit).map(|name| (name, ())).collect(), more }
+    }
+
+    /// The bounds that a channel was given last, if that is here.
+    pub(in super::super) fn bounds(&self, channel: &ChannelName) -> Option<Bounds> {
+        let given = |part: &Part| Some(part.life.as_ref()?.life.as_ref()?.bounds);
+        self.look(channel, given).into_iter().flatten().next_back()
     }
 
     /// Looks at the parts of a channel, the older one first.

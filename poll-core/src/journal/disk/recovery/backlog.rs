@@ -70,7 +70,7 @@ struct Backlog<'a> {
 
 impl<'a> Backlog<'a> {
     fn new(shared: &'a Shared, database: &'a Database, totals: Totals, waits: bool) -> Self {
-        let mut state = CommitState::new(totals, &shared.file, &shared.environment);
+        let mut state = CommitState::new(totals, shared);
         state.retention = shared.retention();
         let (memtable, last_segment, bytes) = (Memtable::default(), totals.indexed, 0);
         Self { shared, database, state, memtable, last_segment, bytes, waits }
