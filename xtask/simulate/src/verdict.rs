@@ -21,6 +21,8 @@ use crate::trace;
 
 /// How much later than its publisher a reader may hear of a message when nothing is in the way.
 const SOON: Duration = Duration::from_millis(50);
+/// How soon a reader asks again for a channel that is not there. One of Durable Streams cannot wait for it to begin.
+const AGAIN: Duration = Duration::from_millis(60);
 
 /// The time during which there were no faults.
 pub(crate) struct Quiet {
@@ -48,16 +50,25 @@ pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> R
 
 /// Fails if a reader was given a message late.
 fn ensure_soon(settled: &Settled, quiet: &Quiet) -> Result<()> {
-    let sent = settled.published.iter().flat_map(|one| &one.sent);
-    let heard: HashMap<&str, Instant> = sent
-        .filter(|sent| matches!(sent.told, Told::Kept(_)))
-        .map(|sent| (sent.token.as_str(), Instant::from_std(sent.at)))
-        .filter(|(_, heard)| (quiet.from..quiet.until).contains(heard))
-        .collect();
+    let (mut heard, mut begun): (HashMap<&str, Instant>, HashMap<&str, Instant>) = Default::default();
+    for one in &settled.published {
+        for sent in one.sent.iter().filter(|sent| matches!(sent.told, Told::Kept(_))) {
+            let at = Instant::from_std(sent.at);
+            begun.entry(&one.channel).and_modify(|begun| *begun = at.min(*begun)).or_insert(at);
+            if (quiet.from..quiet.until).contains(&at) {
+                heard.insert(&sent.token, at);
+            }
+        }
+    }
     // A short poll does not wait.
     for account in settled.accounts.iter().filter(|account| account.pattern != Pattern::Short) {
+        let begun =
+            begun.get(account.channel.as_str()).filter(|_| account.pattern == Pattern::DurableStreams);
         for (seen, (_, at)) in account.seen.iter().zip(&account.times) {
             let Some(heard) = heard.get(seen.token.as_str()) else { continue };
+            if begun.is_some_and(|begun| *heard < *begun + AGAIN) {
+                continue;
+            }
             ensure!(
                 *at <= *heard + SOON,
                 "a reader ({:?}) was given {} {:?} after its publisher heard of it",
