@@ -288,7 +288,7 @@ impl ChannelState {
     /// A change was kept.
     pub(crate) fn keep_change(&mut self, change: &Change) {
         self.ledger().keep(change);
-        // Nothing is handed over behind what everything waits for, so it is the last one.
+        // Everything waits for an exclusive change, so that is the last one pending.
         let is_exclusive = self.phase == ChannelPhase::Changing && self.pending == 1;
         if is_exclusive && change.content != Content::Removed {
             self.reopen();

@@ -27,10 +27,7 @@ impl CommitState {
         loop {
             let error = match self.index(database, sealed, deletions) {
                 Ok(mut summary) => {
-                    for name in &summary.renewed {
-                        self.damaged.remove(name);
-                        self.file.unreadable.forget(name);
-                    }
+                    self.renewed(&summary);
                     summary.damaged.append(&mut damaged);
                     return Ok(summary);
                 }
@@ -127,7 +124,7 @@ impl CommitState {
         let known = self.known(tables, name, summary)?;
         let is_known = known.is_some_and(|channel| channel.row.visible_epoch(losses) == part.epoch);
         let is_over = part.is_gone() || life.is_some_and(|life| life.cleared && !is_known);
-        // It was uncounted when the log had it.
+        // The store does not count it since the log has that.
         if is_over && !self.is_damaged(name) {
             self.remove(tables, name, summary)?;
         } else if part.is_gone() {

@@ -91,7 +91,17 @@ impl CommitState {
         self.cache.clear();
         self.damaged.clear();
         self.skipped.clear();
-        self.undecided.take().filter(|(commit, _)| *commit == totals.commit).map(|(_, summary)| summary)
+        let (_, summary) = self.undecided.take().filter(|(commit, _)| *commit == totals.commit)?;
+        self.renewed(&summary);
+        Some(summary)
+    }
+
+    /// Channels that began anew are whole.
+    pub(super) fn renewed(&mut self, summary: &CommitSummary) {
+        for name in &summary.renewed {
+            self.damaged.remove(name);
+            self.file.unreadable.forget(name);
+        }
     }
 
     /// The channel of this name within this commit, for changes.

@@ -234,9 +234,12 @@ impl Indexer {
         Ok(())
     }
 
-    /// Reports what a commit did. What was pending is in the database.
+    /// Reports what a commit did.
     fn committed(&mut self, summary: CommitSummary) {
-        self.indexed();
+        let indexed = self.commit_state.totals.indexed;
+        if self.pending.as_ref().is_some_and(|sealed| *sealed.segments.end() <= indexed) {
+            self.indexed();
+        }
         let shared = &self.shared;
         shared.set_totals(self.commit_state.totals);
         shared.uncount_channels(summary.forgotten);

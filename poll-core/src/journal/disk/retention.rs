@@ -74,15 +74,11 @@ impl Deletions {
         let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
         let (forks, names) = (txn.open_table(FORKS)?, txn.open_table(NAMES)?);
         let window = now.before(retention.idempotency).as_micros();
-        let sample = commit_state.sample(&channels, &messages, |stored| {
+        let sample = commit_state.sample(&names, &channels, &messages, |stored| {
             let (id, row) = (stored.id, &stored.row);
             let empty = stored.oldest.0 > row.newest
                 || retention.age().is_some_and(|age| row.newest_at < now.before(age));
             if recent.has(&row.name) || !empty || row.newest_at >= unused {
-                return Ok(false);
-            }
-            // A damaged channel that began anew left this row behind.
-            if names.get(row.name.as_str())?.is_none_or(|current| current.value() != id) {
                 return Ok(false);
             }
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
@@ -121,7 +117,7 @@ impl CommitState {
         let window = now.before(retention.idempotency).as_micros();
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
-        let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
+        let (keys, lives, names) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?, txn.open_table(NAMES)?);
         let mut budget = SLICE;
         let mut visited = 0;
         let mut rows = channels.range(self.sweeper.next..)?.take(VISITS);
@@ -138,6 +134,10 @@ impl CommitState {
             let Some(row) = unless_damaged(decoded)?.filter(|row| !self.is_damaged(&row.name)) else {
                 continue;
             };
+            let is_left = guarded(|| is_current(&names, &row.name, id).map(|current| !current));
+            if unless_damaged(is_left)?.unwrap_or(true) {
+                continue;
+            }
             self.current = Some(row.name.clone());
             let Some(stored) = unless_damaged(StoredChannel::of(&messages, id, row))? else {
                 continue;
@@ -305,13 +305,14 @@ impl CommitState {
     /// Some random channels that `fit`, the least recently used first. Those that cannot be read are passed over.
     fn sample(
         &mut self,
+        names: &impl ReadableTable<&'static str, u64>,
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
         mut fits: impl FnMut(&StoredChannel) -> Result<bool>,
     ) -> Result<Vec<Row>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let picked = guarded(|| self.pick(channels, messages));
+            let picked = guarded(|| self.pick(names, channels, messages));
             if let Some(stored) = unless_damaged(picked)?.flatten()
                 && fits(&stored)?
             {
@@ -325,6 +326,7 @@ impl CommitState {
     /// A random channel; `None` if there is none, or this one is left alone.
     fn pick(
         &mut self,
+        names: &impl ReadableTable<&'static str, u64>,
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
     ) -> Result<Option<StoredChannel>> {
@@ -337,7 +339,7 @@ impl CommitState {
         };
         let Some((id, row)) = found else { return Ok(None) };
         let row = Row::decode(id.value(), row.value())?;
-        if self.is_damaged(&row.name) {
+        if self.is_damaged(&row.name) || !is_current(names, &row.name, id.value())? {
             return Ok(None);
         }
         self.current = Some(row.name.clone());
@@ -347,13 +349,19 @@ impl CommitState {
     /// The least recently used of a sample of channels that hold messages.
     fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
         let recent = self.recent.clone();
-        let sample = self.sample(&*tables.channels, &*tables.messages, |stored| {
+        let sample = self.sample(&*tables.names, &*tables.channels, &*tables.messages, |stored| {
             let bounds = recent.bounds(&stored.row.name).or(tables.life(stored.id)?.map(|life| life.bounds));
             let keeps = bounds.as_ref().is_some_and(Bounds::keep_everything);
             Ok(stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps)
         })?;
         Ok(sample.into_iter().next().map(|row| row.name))
     }
+}
+
+/// Whether the channel of this name has this number. If it was damaged and began anew, another row is left of it, which nothing
+/// is done with.
+fn is_current(names: &impl ReadableTable<&'static str, u64>, name: &ChannelName, id: u64) -> Result<bool> {
+    Ok(names.get(name.as_str())?.is_some_and(|current| current.value() == id))
 }
 
 /// Bounds on all channels together.

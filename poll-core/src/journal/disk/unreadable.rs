@@ -67,7 +67,7 @@ impl Unreadable {
         Ok(())
     }
 
-    /// A channel has nothing in its region any more.
+    /// A channel needs nothing of its region any more.
     pub(super) fn forget(&self, channel: &ChannelName) {
         let mut channels = self.channels.lock();
         channels.remove(channel);

@@ -96,6 +96,8 @@ pub(super) struct View<'a, L> {
     database: Option<InDatabase>,
     /// `None` if there is no such channel.
     epoch: Option<Epoch>,
+    /// The epoch in which it goes on, if damage hides which numbers were given out, and the log does not tell either.
+    next_epoch: Option<Epoch>,
     newest: (Seq, Timestamp),
     is_ended: bool,
     life: Option<Bytes>,
@@ -114,6 +116,7 @@ type Messages = ReadOnlyTable<(u64, u64), &'static [u8]>;
 struct InDatabase {
     stored: StoredChannel,
     epoch: Epoch,
+    next_epoch: Option<Epoch>,
     messages: Messages,
 }
 
@@ -175,6 +178,11 @@ impl<'a, L> View<'a, L> {
         mut log: Vec<InLog<L>>,
     ) -> Result<Self> {
         let mut database = find(txn, name)?;
+        if let (Some(database), Some(last)) = (&mut database, log.last())
+            && let Some(next) = database.next_epoch.take_if(|next| *next == last.epoch)
+        {
+            database.epoch = next;
+        }
         // What was removed counts no longer, neither in the database nor in an earlier memtable.
         if let Some(last) = log.iter().rposition(|part| part.cleared) {
             log.drain(..last);
@@ -182,6 +190,8 @@ impl<'a, L> View<'a, L> {
             database = database.filter(is_indexed);
             log.retain(|part| !part.gone);
         }
+        let next_epoch = database.as_ref().and_then(|database| database.next_epoch);
+        let next_epoch = next_epoch.filter(|_| log.is_empty());
         let in_database = |database: &InDatabase| (database.stored.id, database.epoch);
         let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
         let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
@@ -219,7 +229,12 @@ impl<'a, L> View<'a, L> {
         let purged = (0..log.len())
             .rfind(|&at| is_purged(&log[at]) || (at > 0 && is_outgrown(&log[at - 1], &log[at])))
             .map(|at| log[at].first);
-        Ok(Self { shared, name, txn, database, epoch, newest, is_ended, life, id, purged, log })
+        Ok(Self { shared, name, txn, database, epoch, next_epoch, newest, is_ended, life, id, purged, log })
+    }
+
+    /// Whether it is the channel's epoch.
+    fn is_in(&self, epoch: Epoch) -> bool {
+        self.epoch == Some(epoch) || self.next_epoch == Some(epoch)
     }
 
     fn oldest(&self) -> (Seq, Timestamp) {
@@ -265,7 +280,7 @@ impl View<'_, LogTail> {
 
     /// The channel without its messages.
     pub(super) fn summary(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
-        let Some(epoch) = self.epoch else { return Ok(None) };
+        let Some(epoch) = self.next_epoch.or(self.epoch) else { return Ok(None) };
         let (mut oldest, newest) = (self.oldest(), self.newest);
         let life = self.life.as_deref().map(Life::from_bytes).transpose();
         let life = life.map_err(|error| format::damaged(&error.to_string()))?;
@@ -414,7 +429,7 @@ impl View<'_, Vec<KeptKey>> {
 
 impl View<'_, Vec<Arc<Message>>> {
     pub(super) fn read(&self, stretch: &Stretch) -> Result<Option<Piece>> {
-        if self.epoch != Some(stretch.epoch) {
+        if !self.is_in(stretch.epoch) {
             return Ok(None);
         }
         let (oldest, first) = (self.oldest(), stretch.after.next());
@@ -475,7 +490,7 @@ impl View<'_, Vec<Arc<Message>>> {
 
 impl View<'_, (Seq, Option<Timestamp>)> {
     pub(super) fn locate(&self, epoch: Epoch, landmark: Landmark) -> Result<Option<Located>> {
-        if self.epoch != Some(epoch) {
+        if !self.is_in(epoch) {
             return Ok(None);
         }
         let (first, at) = self.first_unseen(|at, id| landmark.covers(at, id), |unseen| *unseen)?;
@@ -490,9 +505,9 @@ fn find(txn: &ReadTransaction, name: &ChannelName) -> Result<Option<InDatabase>>
     let messages = txn.open_table(MESSAGES)?;
     let stored = stored_channel::find(&names, &channels, &messages, name)?;
     Ok(stored.map(|stored| {
-        // The numbers of messages that damage hides are given out again, so they are another epoch's.
-        let epoch = stored.row.visible_epoch(losses + u64::from(stored.hides_newest()));
-        InDatabase { epoch, stored, messages }
+        // Losses are never so many.
+        let next_epoch = stored.hides_newest().then(|| stored.row.visible_epoch(losses ^ 1 << 63));
+        InDatabase { epoch: stored.row.visible_epoch(losses), next_epoch, stored, messages }
     }))
 }
 
