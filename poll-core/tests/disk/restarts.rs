@@ -383,6 +383,18 @@ async fn what_many_crashes_left_is_there() {
     assert_eq!((store.all(NOON, "a").await, store.store.channels()), (there, 31));
 }
 
+/// The server that is started next shows two messages, and keeps them and its own where the power fails.
+async fn what_is_shown_outlives_the_power(disk: &FakeDisk) {
+    let second = open(disk.port(), unbounded(), Options::default()).await;
+    let shown = second.all(NOON, "a").await;
+    assert_eq!(shown, [(1, "one".to_owned()), (2, "two".to_owned())]);
+    second.send(NOON, "a", "three").await;
+    disk.crash(|_| false);
+    let third = open(disk.port(), unbounded(), Options::default()).await;
+    let there = third.all(NOON, "a").await;
+    assert_eq!((&there[..2], there.len()), (&shown[..], 3));
+}
+
 /// A server is killed behind a write that is not synced yet. The next one shows what was written, and the power fails.
 #[tokio::test]
 async fn what_a_killed_server_did_not_sync_is_synced_before_it_is_shown() {
@@ -397,15 +409,7 @@ async fn what_a_killed_server_did_not_sync_is_synced_before_it_is_shown() {
         disk.process_ended();
         disk.gate().free();
         drop((first, unsynced));
-
-        let second = open(disk.port(), unbounded(), Options::default()).await;
-        let shown = second.all(NOON, "a").await;
-        assert_eq!(shown, [(1, "one".to_owned()), (2, "two".to_owned())]);
-        second.send(NOON, "a", "three").await;
-        disk.crash(|_| false);
-        let third = open(disk.port(), unbounded(), Options::default()).await;
-        let there = third.all(NOON, "a").await;
-        assert_eq!((&there[..2], there.len()), (&shown[..], 3));
+        what_is_shown_outlives_the_power(&disk).await;
     }
 }
 
@@ -423,14 +427,6 @@ async fn what_a_failed_sync_left_is_written_again_before_it_is_shown() {
         disk.process_ended();
         disk.heal();
         drop(first);
-
-        let second = open(disk.port(), unbounded(), Options::default()).await;
-        let shown = second.all(NOON, "a").await;
-        assert_eq!(shown, [(1, "one".to_owned()), (2, "two".to_owned())]);
-        second.send(NOON, "a", "three").await;
-        disk.crash(|_| false);
-        let third = open(disk.port(), unbounded(), Options::default()).await;
-        let there = third.all(NOON, "a").await;
-        assert_eq!((&there[..2], there.len()), (&shown[..], 3));
+        what_is_shown_outlives_the_power(&disk).await;
     }
 }
