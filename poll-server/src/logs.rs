@@ -11,10 +11,13 @@ mod text;
 
 use std::io::IsTerminal as _;
 
+use poll_core::journal::FaultKind;
+use poll_core::journal::disk::{Panicked, on_panic};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, Config, LogFormat};
+use crate::damage::remedy;
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(config: &Config) {
@@ -34,7 +37,7 @@ pub fn start(config: &Config) {
     if is_ours && !is_terminal {
         batched::begin(config.log);
     }
-    quieten_caught_panics();
+    watch_panics();
 }
 
 /// The warnings that reading the configuration gave.
@@ -42,15 +45,18 @@ pub fn warn(config: &Config) {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
-/// A panic that the store catches is damage to its file, and reported as such; the panic itself is for debugging.
-fn quieten_caught_panics() {
+/// A panic that the store catches is damage to its file, and reported as such; the panic itself is for debugging. Where the
+/// process ends all the same, what counts is the panic that began it.
+fn watch_panics() {
     let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if poll_core::journal::disk::catches_panics() {
-            tracing::debug!("the store's file makes no sense: {panic}");
-        } else {
-            tell(panic);
+    std::panic::set_hook(Box::new(move |panic| match on_panic(panic) {
+        Panicked::Caught => tracing::debug!("the store's file makes no sense: {panic}"),
+        Panicked::EndsProcess(first) => {
+            let remedy = remedy(FaultKind::Damaged);
+            tracing::error!("the store is damaged, and the process aborts because of it: {first}{remedy}");
+            batched::flush();
         }
+        Panicked::Elsewhere => tell(panic),
     }));
 }
 

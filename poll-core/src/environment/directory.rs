@@ -7,7 +7,7 @@
 //! A directory can also be opened only to be read, which works on a file system that cannot be written.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
@@ -18,6 +18,8 @@ use crate::sync::Mutex;
 
 /// The file's name within its directory.
 const FILE: &str = "poll.redb";
+/// The message of a panic that ended a process.
+const PANIC: &str = "poll.panic";
 /// How the names of the log's segments begin, before their numbers in hexadecimal.
 const SEGMENT: &str = "poll.log.";
 
@@ -124,6 +126,10 @@ impl Location for Directory {
             make_directories(&self.path, &mut sync_directory)?;
         }
         let lock = lock_directory(&self.path)?;
+        if self.access == Access::Write && !self.file.exists() {
+            // It is about another file.
+            remove(&self.path.join(PANIC))?;
+        }
         let file = self.open_file(&self.file)?;
         *self.held.lock() = Held { lock, identity: Some(Identity::of(&file.metadata()?)) };
         storage(file)
@@ -165,9 +171,27 @@ impl Location for Directory {
         if self.access == Access::Read {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        match std::fs::remove_file(self.segment(number)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+        remove(&self.segment(number))
+    }
+
+    fn note_panic(&self, message: &str) -> io::Result<()> {
+        if self.access == Access::Read {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        let mut file = self.open_file(&self.path.join(PANIC))?;
+        file.set_len(0)?;
+        file.write_all(message.as_bytes())
+    }
+
+    fn noted_panic(&self) -> io::Result<Option<String>> {
+        let path = self.path.join(PANIC);
+        match std::fs::read(&path) {
+            Ok(note) => {
+                let note = String::from_utf8_lossy(&note);
+                Ok(Some(format!("{note}; remove {} to open it anyway", path.display())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -183,6 +207,14 @@ impl Identity {
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -288,6 +320,23 @@ mod tests {
         }
         reading.remove_segment(1).unwrap_err();
         assert_eq!(reading.segments().unwrap(), [1]);
+    }
+
+    #[test]
+    fn a_panic_is_noted_beside_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let (writing, reading) = (Directory::new(root.path()), Directory::read_only(root.path()));
+        for place in [&writing, &reading, &Directory::new(root.path().join("none"))] {
+            assert_eq!(place.noted_panic().unwrap(), None);
+        }
+        reading.note_panic("lost").unwrap_err();
+        writing.note_panic("kept").unwrap();
+        let advice = format!("kept; remove {} to open it anyway", root.path().join(PANIC).display());
+        for place in [&writing, &reading] {
+            assert_eq!(place.noted_panic().unwrap().as_ref(), Some(&advice));
+        }
+        drop(writing.open().unwrap());
+        assert_eq!(reading.noted_panic().unwrap(), None, "it was about another file");
     }
 
     #[test]

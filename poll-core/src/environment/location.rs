@@ -58,6 +58,19 @@ pub trait Location: Debug + Send + Sync + 'static {
     /// # Errors
     /// What the operating system says.
     fn remove_segment(&self, number: u64) -> io::Result<()>;
+
+    /// Records the message of the panic that is about to end this process, for those that come after it. A power cut may lose
+    /// it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn note_panic(&self, message: &str) -> io::Result<()>;
+
+    /// What an earlier process recorded, and how to have the file opened anyway; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn noted_panic(&self) -> io::Result<Option<String>>;
 }
 
 impl Location for Box<dyn Location> {
@@ -95,5 +108,13 @@ impl Location for Box<dyn Location> {
 
     fn remove_segment(&self, number: u64) -> io::Result<()> {
         (**self).remove_segment(number)
+    }
+
+    fn note_panic(&self, message: &str) -> io::Result<()> {
+        (**self).note_panic(message)
+    }
+
+    fn noted_panic(&self) -> io::Result<Option<String>> {
+        (**self).noted_panic()
     }
 }

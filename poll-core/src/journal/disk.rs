@@ -58,8 +58,8 @@ use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
-pub use fault::catches_panics;
 use fault::unavailable;
+pub use fault::{Panicked, on_panic};
 pub use options::{Compact, Durability, Figures, Options, Progress, Recovered};
 pub use salvage::{Condition, check, salvage};
 use shared::Shared;

@@ -99,6 +99,14 @@ impl Location for Eventful {
     fn remove_segment(&self, number: u64) -> io::Result<()> {
         self.directory.remove_segment(number)
     }
+
+    fn note_panic(&self, message: &str) -> io::Result<()> {
+        self.directory.note_panic(message)
+    }
+
+    fn noted_panic(&self) -> io::Result<Option<String>> {
+        self.directory.noted_panic()
+    }
 }
 
 impl StorageBackend for EventfulFile {

@@ -1,7 +1,9 @@
 //! Checking a file, and salvaging what is intact.
 
 use poll_core::environment::Environment;
-use poll_core::journal::disk::{BackupError, Condition, Options, check, export, import, salvage};
+use poll_core::journal::disk::{
+    BackupError, Condition, DiskJournal, Options, check, export, import, salvage,
+};
 use poll_core::journal::{Archive, FaultKind};
 use poll_core::life::{
     Appended, Bounds, Condition as When, ContentType, Create, Deleted, ForkPoint, ProducerId, ProducerStamp,
@@ -291,4 +293,23 @@ async fn damaged_producers_and_forks_are_told_and_the_rest_is_whole() {
     let Disk { store, .. } = reopened(&copy).await;
     assert_eq!(store.delete(NOON, &name("source")).await, Ok(Deleted::AlreadyHidden));
     assert_eq!(store.delete(NOON, &name("fork")).await, Ok(Deleted::Gone));
+}
+
+#[tokio::test]
+async fn a_file_that_crashed_an_earlier_process_is_refused_and_salvaged() {
+    let disk = written().await;
+    let (before, whole) = (looked(&disk).0, exported(&disk));
+    disk.lock().panic = Some("a page makes no sense".to_owned());
+
+    let refused = DiskJournal::open(&Environment::system(), disk.port(), Options::default(), |_| {}).await;
+    let fault = refused.err().unwrap();
+    let why = "a disk in memory is damaged and crashed an earlier process: a page makes no sense";
+    assert_eq!((fault.kind, fault.to_string().as_str()), (FaultKind::Damaged, why));
+    let told = export(&Environment::system(), disk.port(), |_| {}, |_| Ok(())).unwrap_err();
+    assert_eq!(told.to_string(), why);
+    assert_eq!(looked(&disk), (Condition { damages: 1, opens: false, ..before }, vec![why.to_owned()]));
+    assert_eq!(salvaged(&disk), whole);
+
+    disk.lock().panic = None;
+    assert_eq!(reopened(&disk).await.all(NOON, "b").await.len(), 5);
 }

@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub(crate) room: Option<usize>,
     /// The free space that the disk reports, if that is not the room left.
     free: Option<u64>,
+    /// The note of a panic that ended a process.
+    pub(crate) panic: Option<String>,
     locked: bool,
     /// Counts the machines: those before this one have lost their power.
     machine: u64,

@@ -85,6 +85,15 @@ impl Location for Port {
         Ok(())
     }
 
+    fn note_panic(&self, message: &str) -> io::Result<()> {
+        self.lock()?.panic = Some(message.to_owned());
+        Ok(())
+    }
+
+    fn noted_panic(&self) -> io::Result<Option<String>> {
+        Ok(self.lock()?.panic.clone())
+    }
+
     fn free(&self) -> Option<u64> {
         let state = self.disk.lock();
         state.free.or(state.room.map(|room| room.saturating_sub(state.length()) as u64))

@@ -1,5 +1,6 @@
 //! A real server above a file in which bytes were changed: what it says, and what gets the rest out.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -72,6 +73,72 @@ fn damage_that_a_start_finds_in_the_log_is_logged() {
     let server = Server::start(&["--store", &store]);
     server.wait_for(1, "the store is damaged: 1 rows so far, of segment 1 of the log: 1 stretches");
     assert!(server.get("/metrics").contains("\npoll_damaged_total 1\n"));
+}
+
+#[test]
+fn a_database_that_crashes_the_server_does_so_once() {
+    for has_news in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = format!("disk:{}", directory.path().display());
+        let mut server = with_messages(&store);
+        server.signal(Signal::TERM);
+        assert!(server.wait().success());
+        damage_free_pages(&directory.path().join("poll.redb"));
+
+        let mut server = Server::start(&["--store", &store]);
+        if has_news {
+            output(curl(&["-X", "POST", "-d", "<news 6>", &server.url("/api/message?channel=news")]));
+        }
+        server.signal(Signal::TERM);
+        server.wait_for(1, "the store is damaged, and the process aborts because of it: panicked at ");
+        assert_eq!(server.wait().signal(), Some(Signal::ABORT.as_raw()));
+        for _ in 0..2 {
+            let (code, _, told) = run(&["--listen", "127.0.0.1:0", "--store", &store]);
+            let why = "poll.redb is damaged and crashed an earlier process: panicked at ";
+            assert!(code == Some(1) && told.contains(why) && told.contains("poll-server salvage"), "{told}");
+        }
+        let (code, told, _) = run(&["check", "--store", &store]);
+        assert!(
+            code == Some(2) && told.ends_with("a server refuses it: use poll-server salvage\n"),
+            "{told}"
+        );
+        let (code, whole, _) = run(&["salvage", "--store", &store]);
+        let sent = (1..=6).filter(|number| whole.contains(&format!("<news {number}>"))).count();
+        assert_eq!((code, sent), (Some(0), 5 + usize::from(has_news)));
+    }
+}
+
+/// Makes the lists of pages to free point far beyond the end of the file. When redb frees those, it panics with its lock held,
+/// and its destructors then panic at the lock.
+fn damage_free_pages(path: &Path) {
+    let mut file = std::fs::read(path).unwrap();
+    let lists: usize = file.chunks_exact_mut(4096).skip(1).map(|page| free_pages(page).unwrap_or(0)).sum();
+    assert!(lists > 0);
+    std::fs::write(path, file).unwrap();
+}
+
+/// The same on one page, if it holds such lists and nothing else; returns how many. A leaf begins with a type byte. It has the
+/// number of its rows, where each value ends, the keys (a transaction and a running number), and the values: how many pages,
+/// and each page's number.
+fn free_pages(page: &mut [u8]) -> Option<usize> {
+    let number = |page: &[u8], at: usize, width: usize| -> Option<usize> {
+        let bytes = page.get(at..at + width)?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    };
+    let rows = number(page, 2, 2).filter(|rows| page[0] == 1 && (1..100).contains(rows))?;
+    let (mut value, mut pages) = (4 + 20 * rows, Vec::new());
+    for row in 0..rows {
+        let (count, end) = (number(page, value, 2)?, number(page, 4 + 4 * row, 4)?);
+        let places: Vec<_> = (0..count).map(|place| value + 2 + 8 * place).collect();
+        let is_page = |at: &usize| number(page, *at, 8).is_some_and(|page| page < 1000);
+        if count == 0 || value + 2 + 8 * count > end || !places.iter().all(is_page) {
+            return None;
+        }
+        pages.extend(places);
+        value = end;
+    }
+    pages.into_iter().for_each(|at| page[at + 2] ^= 8);
+    Some(rows)
 }
 
 #[test]

@@ -11,6 +11,7 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
+mod abort;
 mod disk;
 mod fault;
 mod hunt;
@@ -63,6 +64,7 @@ struct Simulate {
 impl Simulate {
     fn run(&self) -> Result<()> {
         fix_hashes();
+        abort::watch();
         if self.planted {
             return hunt::find_all();
         }

@@ -19,6 +19,7 @@ use xtask_torture::population::Population;
 use xtask_torture::position::Notices;
 use xtask_torture::publisher::Door;
 
+use crate::abort;
 use crate::disk::{Disk, Harm};
 use crate::fault::{self, Effect, Plan};
 use crate::network::{ADDRESS, Network};
@@ -80,7 +81,9 @@ pub(crate) fn run(seed: u64, verbosity: Verbosity, bug: Option<Bug>) -> Result<O
     let thread = std::thread::Builder::new().name(format!("seed-{seed}"));
     thread.spawn(move || {
         planted::plant(bug);
-        sender.send(run_here(seed, verbosity))
+        let disk = Disk::new(Random::new(seed, 2));
+        abort::begin(sender.clone(), disk.clone());
+        sender.send(run_here(seed, verbosity, disk))
     })?;
     match outcome.recv_timeout(HANG) {
         Ok(outcome) => outcome,
@@ -89,7 +92,7 @@ pub(crate) fn run(seed: u64, verbosity: Verbosity, bug: Option<Bug>) -> Result<O
     }
 }
 
-fn run_here(seed: u64, verbosity: Verbosity) -> Result<Outcome> {
+fn run_here(seed: u64, verbosity: Verbosity, disk: Disk) -> Result<Outcome> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).on_thread_park(poll_http::end_turn);
     // Otherwise some things that happen at the same time have another order each time.
@@ -99,7 +102,7 @@ fn run_here(seed: u64, verbosity: Verbosity) -> Result<Outcome> {
     let local = LocalSet::new();
     let result = local.block_on(&runtime, async {
         trace::begin(verbosity == Verbosity::Transcript);
-        timeout(END, simulate(seed)).await.context("it does not come to an end")?
+        timeout(END, simulate(seed, disk)).await.context("it does not come to an end")?
     });
     drop(local);
     drop(runtime);
@@ -107,12 +110,12 @@ fn run_here(seed: u64, verbosity: Verbosity) -> Result<Outcome> {
     Ok(Outcome { hash, transcript, result })
 }
 
-async fn simulate(seed: u64) -> Result<Counts> {
+async fn simulate(seed: u64, disk: Disk) -> Result<Counts> {
     let stream = |part| Random::new(seed, part);
     let clock = Clock::new();
     let network = Rc::new(Network::new(clock.clone(), stream(1)));
     let _simulated = Simulated::by(network.clone());
-    let mut server = Server::new(Disk::new(stream(2)), clock, network, stream(3));
+    let mut server = Server::new(disk, clock, network, stream(3));
     server.start()?;
     let (random, mut counts) = (stream(5), Counts::default());
     let Plan { faults, is_harmful } = fault::plan(&random);
@@ -121,7 +124,7 @@ async fn simulate(seed: u64) -> Result<Counts> {
     let population = populate(seed, &stream(4), notices);
     for (pause, fault) in faults {
         if let Some(refused) = keep_running(&mut server, pause_for(pause), &random).await? {
-            return refuse(&server, &refused, counts);
+            return refuse(&server.disk, &refused, counts);
         }
         counts.faults += 1;
         if let Effect::Down(down) = fault::strike(fault, &mut server, &random).await? {
@@ -130,14 +133,14 @@ async fn simulate(seed: u64) -> Result<Counts> {
         }
     }
     if let Some(refused) = keep_running(&mut server, pause_for(AFTER), &random).await? {
-        return refuse(&server, &refused, counts);
+        return refuse(&server.disk, &refused, counts);
     }
     trace::log(|| "all is well from now on".to_owned());
     server.disk.heal();
     server.network.heal();
     // One that met a fault as it started may end only now.
     if let Some(refused) = keep_running(&mut server, until_ready(), &random).await? {
-        return refuse(&server, &refused, counts);
+        return refuse(&server.disk, &refused, counts);
     }
     sleep(REST).await;
     let quiet = Quiet { from: Instant::now(), until: Instant::now() + QUIET };
@@ -148,15 +151,15 @@ async fn simulate(seed: u64) -> Result<Counts> {
         biased;
         judged = verdict::judge(population, server.disk.harm(), quiet) => judged?,
         // Damage may show only now, where the server first writes to it.
-        why = damaged_for_good(), if is_harmed => return refuse(&server, &why, counts),
+        why = damaged_for_good(), if is_harmed => return refuse(&server.disk, &why, counts),
     };
     server.drain().await?;
     Ok(counts)
 }
 
 /// A store that was changed below the server may be refused; any other may not.
-fn refuse(server: &Server, why: &str, counts: Counts) -> Result<Counts> {
-    anyhow::ensure!(server.disk.harm() != Harm::None, "the server cannot use its store: {why}");
+pub(crate) fn refuse(disk: &Disk, why: &str, counts: Counts) -> Result<Counts> {
+    anyhow::ensure!(disk.harm() != Harm::None, "the server cannot use its store: {why}");
     Ok(Counts { refused: 1, harmed: 1, ..counts })
 }
 

@@ -1,11 +1,14 @@
 //! Errors of the journal's files, each with a line of text, and panics of redb, which count as damage.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
 use redb::{Error, StorageError};
 
+use crate::environment::Location;
 use crate::journal::{Fault, FaultKind};
 use crate::types::JournalError;
 
@@ -48,6 +51,16 @@ pub(super) fn reopen_fault(name: &str, error: &Error) -> Fault {
         }
         error => open_fault(name, error),
     }
+}
+
+/// Why a file that crashed an earlier process is not opened; `None` if it did not.
+pub(super) fn noted_fault(location: &dyn Location) -> Option<Fault> {
+    let why = match location.noted_panic() {
+        Ok(note) => note?,
+        Err(error) => return Some(open_fault(&location.name(), &io_error(error))),
+    };
+    let what = format!("{} is damaged and crashed an earlier process: {}", location.name(), line(&why));
+    Some(Fault::new(FaultKind::Damaged, what))
 }
 
 pub(super) fn in_use(name: &str) -> Fault {
@@ -95,27 +108,88 @@ fn line(text: &str) -> String {
 }
 
 thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static GUARD: RefCell<Guard> = const { RefCell::new(Guard::Off) };
+    static LOCATION: RefCell<Option<Arc<dyn Location>>> = const { RefCell::new(None) };
 }
 
-/// Whether the journal catches the panic that has just begun on this thread, and takes it for damage of its file. For a panic
-/// hook, which asks once for each: a second one, in a destructor while the first unwinds, ends the process.
-#[must_use]
-pub fn catches_panics() -> bool {
-    GUARDED.replace(false)
+/// Whether this thread works on the database.
+enum Guard {
+    Off,
+    On,
+    /// A panic with this message is unwinding.
+    Unwinding(String),
 }
 
-/// What `work` returns; `None` where it panicked.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+/// What becomes of a panic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Panicked {
+    /// It is none of the journal's.
+    Elsewhere,
+    /// The journal catches it, and takes it for damage of its file.
+    Caught,
+    /// It began in a destructor while a panic that the journal would catch was unwinding, and nothing can catch two at once.
+    /// The process aborts. The journal's location has a note of it, so that the next start refuses the file instead of
+    /// crashing in the same way. This is the message of the first panic.
+    EndsProcess(String),
+}
+
+/// Takes note of a panic that has just begun on this thread. To be called by the panic hook of the process, once for each.
+pub fn on_panic(panic: &PanicHookInfo<'_>) -> Panicked {
+    panicked(|| panic.to_string().lines().collect::<Vec<_>>().join(" "))
+}
+
+fn panicked(message: impl FnOnce() -> String) -> Panicked {
+    // It may be gone at the end of a thread.
+    let first = match GUARD.try_with(|guard| guard.replace(Guard::Off)).unwrap_or(Guard::Off) {
+        Guard::Off => return Panicked::Elsewhere,
+        Guard::On => {
+            GUARD.set(Guard::Unwinding(message()));
+            return Panicked::Caught;
+        }
+        Guard::Unwinding(first) => first,
+    };
+    LOCATION.with_borrow(|location| {
+        if let Some(location) = location {
+            // Without the note, the next start tries once more.
+            drop(location.note_panic(&first));
+        }
+    });
+    Panicked::EndsProcess(first)
+}
+
+/// What `work` on the journal at a location returns; `None` where it panicked.
+pub(super) fn caught<T>(location: &Arc<dyn Location>, work: impl FnOnce() -> T) -> Option<T> {
+    let _at = At::new(location);
+    catch(work)
+}
+
+/// Works at a location on this thread, until it is dropped.
+pub(super) struct At {
+    outer: Option<Arc<dyn Location>>,
+}
+
+impl At {
+    pub(super) fn new(location: &Arc<dyn Location>) -> Self {
+        Self { outer: LOCATION.replace(Some(location.clone())) }
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        LOCATION.set(self.outer.take());
+    }
 }
 
 /// Runs `work` on the database. What it panics with, on a page that no check covers, is damage like any other.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let outer = GUARDED.replace(true);
-    let done = caught(work);
-    GUARDED.set(outer);
+    let outer = GUARD.replace(Guard::On);
+    let done = catch(work);
+    GUARD.set(outer);
     done.unwrap_or_else(|| Err(Error::Corrupted("a page makes no sense".to_owned())))
+}
+
+fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
 }
 
 pub(super) fn io_error(error: io::Error) -> Error {
@@ -141,17 +215,18 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_damage_and_known_to_be_caught() {
+        let panics = |message: &str| panicked(|| message.to_owned());
         let inner = || {
-            guarded(|| if catches_panics() { Ok(()) } else { Err(io_error(io::Error::other("not known"))) })
+            assert_eq!(panics("inner"), Panicked::Caught);
+            guarded(|| Ok(assert_eq!(panics("in a destructor that catches it"), Panicked::Caught)))
         };
         let done = guarded(|| {
-            inner()?;
-            if catches_panics() {
-                assert!(catches_panics(), "a second one");
-            }
-            Ok(())
+            guarded(inner)?;
+            assert_eq!(panics("outer"), Panicked::Caught);
+            assert_eq!(panics("in a destructor"), Panicked::EndsProcess("outer".to_owned()));
+            panic!("of a corrupt page")
         });
-        assert!(is_damage(&done.unwrap_err()));
-        assert!(!catches_panics());
+        assert!(is_damage(&done.map(|()| ()).unwrap_err()));
+        assert_eq!(panics("later"), Panicked::Elsewhere);
     }
 }

@@ -43,7 +43,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
         opened.get_or_insert_with(|| Err(Fault::new(FaultKind::Failing, why)));
         is_news
     });
-    shared.put_database(None);
+    // It is closed, and writes once more.
+    let _ = caught(&shared.location, || shared.put_database(None));
     shared.reads.close();
     // Wakes a writer that waits for a segment to be indexed: none will be any more.
     shared.indexed.notify_one();
@@ -58,7 +59,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// `None` where something panicked.
 async fn serve(shared: &Arc<Shared>) -> Option<(Closing, Result<(), JournalError>)> {
-    let Some(mut indexer) = caught(|| open(shared))? else {
+    let Some(mut indexer) = caught(&shared.location, || open(shared))? else {
         let closing = loop {
             let work = shared.indexing.next().await;
             refuse_room(work.room, &unavailable("it is closed"));
@@ -71,9 +72,9 @@ async fn serve(shared: &Arc<Shared>) -> Option<(Closing, Result<(), JournalError
     loop {
         let mut work = indexer.next().await;
         let closing = work.closing.take();
-        caught(|| indexer.step(work))?;
+        caught(&shared.location, || indexer.step(work))?;
         if let Some(closing) = closing {
-            let closed = caught(|| indexer.finish(&closing))?;
+            let closed = caught(&shared.location, || indexer.finish(&closing))?;
             return Some((closing, closed));
         }
     }

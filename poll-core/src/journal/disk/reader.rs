@@ -19,7 +19,7 @@ type Result<T> = std::result::Result<T, JournalError>;
 /// Reads until the queue is closed. A read that panics fails alone: without the thread, others would wait forever.
 pub(super) async fn run(shared: Arc<Shared>) {
     while let Some(read) = shared.reads.next().await {
-        let _ = caught(|| read(Ok(())));
+        let _ = caught(&shared.location, || read(Ok(())));
     }
 }
 

@@ -6,10 +6,13 @@ mod backlog;
 use std::io;
 use std::sync::Arc;
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
+use redb::{
+    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
+    TableError,
+};
 
 use super::codec::{Overhead, Totals};
-use super::fault::{guarded, io_error, open_fault, reopen_fault};
+use super::fault::{At, guarded, io_error, noted_fault, open_fault, reopen_fault};
 use super::format::{
     CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, POLL, PRODUCERS, Result, TOTALS,
     VERSION,
@@ -47,11 +50,17 @@ pub(super) struct Opened {
 /// Opens the file; the first time, creates it if there is none.
 pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<Opened, Fault> {
     let name = shared.location.name();
-    let opened = open_database(shared, opening);
-    let mut database = opened.map_err(|error| match opening {
+    let fault = |error: Error| match opening {
         Opening::First | Opening::Alone => open_fault(&name, &error),
         Opening::Again => reopen_fault(&name, &error),
-    })?;
+    };
+    let storage = open_storage(shared, opening).map_err(|error| fault(io_error(error)))?;
+    if opening != Opening::Again
+        && let Some(fault) = noted_fault(&*shared.location)
+    {
+        return Err(fault);
+    }
+    let mut database = open_database(shared, storage).map_err(fault)?;
     let checked = guarded(|| {
         if opening != Opening::Again && shared.options.compact == Compact::AtOpen {
             (shared.progress)(Progress::Compacting);
@@ -113,6 +122,8 @@ pub(super) struct Alone {
     pub(super) totals: Totals,
     /// Keeps servers out until it is dropped.
     _location: Arc<dyn Location>,
+    /// Dropped last: a panic that ends the process is noted there.
+    _at: At,
 }
 
 /// Opens a file that is not in use, and moves all of the log to it. Nothing is deleted for the bounds of a server.
@@ -122,20 +133,24 @@ pub(super) fn open_alone(
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> std::result::Result<Alone, Fault> {
     let location: Arc<dyn Location> = Arc::new(location);
+    let at = At::new(&location);
     let shared = Shared::new(environment, location.clone(), Options::default(), Arc::new(progress));
     let Opened { database, totals, .. } = open(&shared, Opening::Alone)?;
-    Ok(Alone { database, totals, _location: location })
+    Ok(Alone { database, totals, _location: location, _at: at })
 }
 
-fn open_database(shared: &Shared, opening: Opening) -> Result<OpenFile> {
-    let storage = match opening {
-        Opening::First | Opening::Alone => shared.location.open(),
-        Opening::Again => shared.location.reopen().and_then(|storage| match storage.len()? {
-            0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was emptied")),
-            _ => Ok(storage),
-        }),
-    };
-    let storage = storage.map_err(io_error)?;
+fn open_storage(shared: &Shared, opening: Opening) -> io::Result<Box<dyn StorageBackend>> {
+    if opening != Opening::Again {
+        return shared.location.open();
+    }
+    let storage = shared.location.reopen()?;
+    match storage.len()? {
+        0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was emptied")),
+        _ => Ok(storage),
+    }
+}
+
+fn open_database(shared: &Shared, storage: Box<dyn StorageBackend>) -> Result<OpenFile> {
     let file = SyncedFile::new(storage, &shared.file);
     let mut builder = Builder::new();
     builder.set_cache_size(shared.options.cache_bytes);

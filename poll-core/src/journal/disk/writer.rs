@@ -51,7 +51,7 @@ async fn serve(shared: &Arc<Shared>, is_open: bool) -> Option<Result<(), Journal
     let mut writer = Writer::new(shared.clone());
     loop {
         let work = writer.next().await;
-        if !caught(|| writer.step(work))? {
+        if !caught(&shared.location, || writer.step(work))? {
             break;
         }
         if writer.is_far_ahead() {
@@ -59,15 +59,15 @@ async fn serve(shared: &Arc<Shared>, is_open: bool) -> Option<Result<(), Journal
             let nothing = shared.in_flight.begin(Vec::new());
             while writer.is_far_ahead() {
                 shared.indexed.notified().await;
-                caught(|| writer.seal())?;
+                caught(&shared.location, || writer.seal())?;
             }
             shared.in_flight.end(nothing);
             shared.unstalled();
         }
     }
-    let written = caught(|| writer.finish())?;
+    let written = caught(&shared.location, || writer.finish())?;
     while shared.recent.has_active() && shared.health_of(Component::Database) == Health::Ready {
-        caught(|| writer.seal())?;
+        caught(&shared.location, || writer.seal())?;
         if shared.recent.has_active() {
             shared.indexed.notified().await;
         }

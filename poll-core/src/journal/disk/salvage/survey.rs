@@ -8,6 +8,7 @@ use super::condition::Condition;
 use super::pages::{ADDED, Entry, Header, Pages, Pointer, Slot, Walk, Widths};
 use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{self, Row, RowError, Totals};
+use crate::journal::disk::fault::noted_fault;
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
 use crate::life::{Life, Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, Message, Timestamp};
@@ -153,12 +154,16 @@ impl Survey {
         }
         survey.read_lives(pages, &mut notes);
         survey.read_log(location, totals.unwrap_or_default(), &mut notes);
+        let noted = noted_fault(location);
+        if let Some(fault) = &noted {
+            notes.add(&fault.to_string());
+        }
         survey.condition = Condition {
             channels: survey.channels.len() as u64,
             messages: survey.condition.messages,
             damages: notes.damages + survey.bad_keys(pages, &mut notes),
             pages: pages.bad(),
-            opens,
+            opens: opens && noted.is_none(),
         };
         Ok(survey)
     }
