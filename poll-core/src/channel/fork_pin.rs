@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::entry::Channel;
+use super::phase::ChannelPhase;
 
 /// Holds a source, from when its fork is worked out until the journal has the fork or has not. Where a fork is there before
 /// that, only its source in memory knows of it, and stays.
@@ -14,10 +15,15 @@ pub(crate) struct ForkPin {
 }
 
 impl ForkPin {
-    /// Takes hold of a source whose lock is not held.
-    pub(crate) fn on(source: Arc<Channel>) -> Self {
-        source.state.lock().ledger().pins += 1;
-        Self { source, is_made: AtomicBool::new(false) }
+    /// Takes hold of a source whose lock is not held; `None` where it has left memory already.
+    pub(crate) fn on(source: Arc<Channel>) -> Option<Self> {
+        let mut state = source.state.lock();
+        if state.phase == ChannelPhase::Forgotten {
+            return None;
+        }
+        state.ledger().pins += 1;
+        drop(state);
+        Some(Self { source, is_made: AtomicBool::new(false) })
     }
 
     pub(crate) fn source(&self) -> &Arc<Channel> {

@@ -132,9 +132,9 @@ impl ChannelState {
         now: Timestamp,
         operation: Option<&Operation>,
         ending: Ending,
-        (retention, memory, count): (&Retention, &Memory, ForkCount),
+        count: ForkCount,
     ) -> Decision {
-        if self.phase == ChannelPhase::Changing {
+        if self.phase == ChannelPhase::Changing || self.is_close_pending() {
             return Decision::Wait(self.ledger().wait());
         }
         let seen = self.pending_sight();
@@ -148,9 +148,7 @@ impl ChannelState {
                 Existence::Over => Decision::Over,
                 Existence::Absent | Existence::Live => Decision::Go(None),
             },
-            Some(Operation::Append(condition)) => {
-                self.decide_append(now, condition, ending, retention, memory)
-            }
+            Some(Operation::Append(condition)) => self.decide_append(now, condition, ending),
             Some(Operation::Create(create, life, _)) => self.decide_create(existence, create, life),
             Some(Operation::End(reason, forks)) => self.decide_end(existence, *reason, *forks, count),
             Some(Operation::Touch)
@@ -173,14 +171,7 @@ impl ChannelState {
         }
     }
 
-    fn decide_append(
-        &mut self,
-        now: Timestamp,
-        condition: &Condition,
-        ending: Ending,
-        retention: &Retention,
-        memory: &Memory,
-    ) -> Decision {
+    fn decide_append(&mut self, now: Timestamp, condition: &Condition, ending: Ending) -> Decision {
         let seen = self.pending_sight();
         let ledger = self.ledger();
         let known = |stamp: &crate::life::ProducerStamp| ledger.producers.look(&stamp.id);
@@ -191,13 +182,7 @@ impl ChannelState {
             }
             Ruling::Wait => Decision::Wait(ledger.wait()),
             Ruling::NeedsProducers => Decision::NeedsProducers,
-            Ruling::Accept(mut change) => {
-                if let Some((id, _)) = &change.producer {
-                    match ledger.producers.admit(id, now, retention, memory) {
-                        Ok(forgotten) => change.forgotten = forgotten,
-                        Err(_) => return Decision::Done(Verdict::Refused(AppendError::TooManyProducers)),
-                    }
-                }
+            Ruling::Accept(change) => {
                 // Its message need not be later than the last use, and a close has none.
                 let _ = ledger.at(now, seen, true);
                 Decision::Go(Some(Box::new(change)))
@@ -256,6 +241,25 @@ impl ChannelState {
         }
         let end = if has_forks { End::Hide } else { End::Remove };
         Decision::Go(Some(Box::new(ledger.facts(seen).end(end))))
+    }
+
+    /// Makes room for the producer of a change that is handed over next.
+    pub(crate) fn admit_producer(
+        &mut self,
+        now: Timestamp,
+        change: &mut Change,
+        retention: &Retention,
+        memory: &Memory,
+    ) -> Result<(), Verdict> {
+        let Some((id, _)) = &change.producer else { return Ok(()) };
+        let admitted = self.ledger().producers.admit(id, now, retention, memory);
+        change.forgotten = admitted.map_err(|_| Verdict::Refused(AppendError::TooManyProducers))?;
+        Ok(())
+    }
+
+    /// Whether the channel ends once what is pending is kept. No answer rests on an end before that.
+    pub(crate) fn is_close_pending(&self) -> bool {
+        self.phase == ChannelPhase::Closing && !self.log.is_ended()
     }
 
     /// Notes that a change was handed to the journal.

@@ -178,7 +178,9 @@ impl Ledger {
         if change.life.is_some() {
             self.handed = self.before.clone();
         }
-        self.fail(change);
+        if let Some((id, _)) = &change.producer {
+            self.producers.refuse(id);
+        }
     }
 
     /// Nothing is pending any more, and something failed.

@@ -45,6 +45,8 @@ pub(crate) struct Producers {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     handed: Producer,
+    /// What was handed before that.
+    before: Producer,
     /// `None` while its first append is pending.
     kept: Option<Producer>,
     pending: u32,
@@ -93,7 +95,7 @@ impl Producers {
         }
         let bytes = kept.iter().map(|(id, _)| bytes(id)).sum();
         self.charge = Some(memory.charge(Kind::Keys, bytes)?);
-        let entry = |producer| Entry { handed: producer, kept: Some(producer), pending: 0 };
+        let entry = |producer| Entry { handed: producer, before: producer, kept: Some(producer), pending: 0 };
         self.known = kept.into_iter().map(|(id, producer)| (id, entry(producer))).collect();
         self.recall = Recall::Done;
         Ok(())
@@ -135,9 +137,9 @@ impl Producers {
 
     /// An append of this producer was handed to the journal; room was [made](Self::admit) for it.
     pub(crate) fn hand(&mut self, id: &ProducerId, producer: Producer) {
-        let new = Entry { handed: producer, kept: None, pending: 0 };
+        let new = Entry { handed: producer, before: producer, kept: None, pending: 0 };
         let entry = self.known.entry(id.clone()).or_insert(new);
-        entry.handed = producer;
+        entry.before = std::mem::replace(&mut entry.handed, producer);
         entry.pending += 1;
     }
 
@@ -157,6 +159,16 @@ impl Producers {
             _ if entry.pending > 0 => {}
             Some(kept) => entry.handed = kept,
             None => self.forget(&id.clone()),
+        }
+    }
+
+    /// The journal refused what was handed to it just now. What was handed before that may still be kept.
+    pub(crate) fn refuse(&mut self, id: &ProducerId) {
+        let Some(entry) = self.known.get_mut(id) else { return };
+        entry.pending = entry.pending.saturating_sub(1);
+        entry.handed = entry.before;
+        if entry.pending == 0 && entry.kept.is_none() {
+            self.forget(&id.clone());
         }
     }
 

@@ -39,9 +39,13 @@ impl Store {
         if !matches!(self.describe(now, fork, Use::Look).await?, Standing::Absent) {
             return Ok(None);
         }
-        let source = self.find(now, &point.source).await?.ok_or(CreateError::NoSource)?;
         // From here on the source stays, whatever becomes of it.
-        let pin = ForkPin::on(source);
+        let pin = loop {
+            let source = self.find(now, &point.source).await?.ok_or(CreateError::NoSource)?;
+            if let Some(pin) = ForkPin::on(source) {
+                break pin;
+            }
+        };
         // That is a read of it.
         let description = match self.describe(now, &point.source, Use::Renew).await? {
             Standing::Absent => return Err(CreateError::NoSource),

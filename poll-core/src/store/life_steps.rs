@@ -27,15 +27,20 @@ impl Store {
         }
         let ending = publish.map_or(Ending::Open, |publish| publish.ending);
         let count = if sole.archive.is_some() { ForkCount::InJournal } else { ForkCount::Here };
-        let change = match state.decide(now, operation, ending, (self.retention(), self.memory(), count)) {
+        let mut change = match state.decide(now, operation, ending, count) {
             Decision::Go(change) => change,
             Decision::Wait(outcome) => return Ok(Err(Attempt::Duplicate(outcome))),
-            Decision::NeedsProducers => return Ok(Err(Attempt::NeedsProducers)),
+            Decision::NeedsProducers => return Ok(Err(Attempt::NeedsProducers(channel.clone()))),
             Decision::NeedsForks(made) => return Ok(Err(Attempt::NeedsForks(made))),
             Decision::Over => return Ok(Err(Attempt::Over(channel.clone()))),
             Decision::Done(verdict) => return Ok(Err(Attempt::Settled(verdict))),
         };
         self.check_room(state, publish, change.as_deref())?;
+        if let Some(change) = &mut change
+            && let Err(verdict) = state.admit_producer(now, change, self.retention(), self.memory())
+        {
+            return Ok(Err(Attempt::Settled(verdict)));
+        }
         Ok(Ok(change))
     }
 
@@ -95,7 +100,11 @@ impl Store {
         let (Operation::End(..), Some(_), Some(archive)) = (operation, &sole.archive, self.archive()) else {
             return Ok(None);
         };
-        Ok(Some(Hold::of(self.resident(archive, now, channel).await?)))
+        loop {
+            if let Some(hold) = Hold::of(self.resident(archive, now, channel).await?) {
+                return Ok(Some(hold));
+            }
+        }
     }
 
     /// Asks the journal for the channel's forks.
@@ -114,12 +123,10 @@ impl Store {
         Ok(())
     }
 
-    /// Asks the journal which producers it kept.
-    pub(super) async fn load_producers(&self, sole: &Sole, name: &ChannelName) -> Result<(), PublishError> {
-        let Some(archive) = &sole.archive else { return Ok(()) };
+    /// Asks the journal which producers it kept, for the channel as it is in memory now: see `load_keys`.
+    pub(super) async fn load_producers(&self, sole: &Sole, channel: &Channel) -> Result<(), PublishError> {
+        let (Some(archive), name) = (&sole.archive, channel.name()) else { return Ok(()) };
         let kept = self.ask(name, |reply| archive.producers(name, reply)).await?;
-        // A channel that was unloaded meanwhile is loaded again, and asked for again.
-        let Some(channel) = self.residents().get(name) else { return Ok(()) };
         Ok(channel.state.lock().ledger().producers.recall(kept, self.memory())?)
     }
 
@@ -205,9 +212,15 @@ pub(super) fn nothing() -> Publish {
 pub(super) struct Hold(Arc<Channel>);
 
 impl Hold {
-    fn of(channel: Arc<Channel>) -> Self {
-        channel.state.lock().ledger().holds += 1;
-        Self(channel)
+    /// `None` where the channel has left memory already.
+    fn of(channel: Arc<Channel>) -> Option<Self> {
+        let mut state = channel.state.lock();
+        if state.phase == ChannelPhase::Forgotten {
+            return None;
+        }
+        state.ledger().holds += 1;
+        drop(state);
+        Some(Self(channel))
     }
 }
 

@@ -39,16 +39,16 @@ pub(super) enum Attempt {
     Queued(oneshot::Receiver<Result<Published, PublishError>>),
     /// A publish under the same key is pending.
     Duplicate(watch::Receiver<()>),
-    /// The journal has to be asked first which keys it kept.
-    NeedsKeys,
+    /// The journal has to be asked first which keys of this channel it kept.
+    NeedsKeys(Arc<Channel>),
     /// It was published before, as these messages.
     Repeated(Epoch, SeqRange),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
     /// The channel would be new, and the limit on channels is reached.
     TooManyChannels,
-    /// The journal has to be asked first which producers it knows.
-    NeedsProducers,
+    /// The journal has to be asked first which producers of this channel it knows.
+    NeedsProducers(Arc<Channel>),
     /// The journal has to be asked first whether there are forks; so many had been made in this process.
     NeedsForks(u64),
     /// The time of the channel is over, and it has to be removed first.
@@ -151,7 +151,7 @@ impl Store {
                     return outcome.map(Submitted::Published);
                 }
                 Some(Attempt::Settled(verdict)) => return Ok(Submitted::Settled(verdict)),
-                Some(Attempt::NeedsProducers) => self.load_producers(sole, channel).await?,
+                Some(Attempt::NeedsProducers(found)) => self.load_producers(sole, &found).await?,
                 Some(Attempt::NeedsForks(made)) => {
                     self.count_forks(sole, channel, made, &mut operation).await?;
                 }
@@ -159,7 +159,7 @@ impl Store {
                 // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
                 Some(Attempt::TooManyChannels) => self.evict_for_new_channel(sole, now).await?,
-                Some(Attempt::NeedsKeys) => self.load_keys(sole, now, channel).await?,
+                Some(Attempt::NeedsKeys(found)) => self.load_keys(sole, now, &found).await?,
                 Some(Attempt::Repeated(epoch, numbers)) => {
                     // Boxed because it is rare and large: every publish would carry room for it.
                     let repeated = Box::pin(self.repeated(now, channel, epoch, numbers)).await;
@@ -246,10 +246,11 @@ impl Store {
             return Ok(Attempt::Forgotten);
         }
         state.used = state.used.max(now);
-        if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
+        if let Some(known) = key.map(|key| self.known(now, channel, &mut state, key)).transpose()?.flatten() {
             return Ok(known);
         }
-        let change = if operation.is_none() && state.ledger.is_none() {
+        let is_plain = operation.is_none() && state.ledger.is_none();
+        let change = if is_plain && !state.is_close_pending() {
             None
         } else {
             match self.decide(sole, now, channel, &mut state, publish.as_ref(), operation)? {
@@ -314,13 +315,14 @@ impl Store {
     fn known(
         &self,
         now: Timestamp,
+        channel: &Arc<Channel>,
         state: &mut ChannelState,
         (key, fingerprint): &(IdempotencyKey, Fingerprint),
     ) -> Result<Option<Attempt>, PublishError> {
         state.keys.forget(now, self.retention());
         match state.keys.look(key, fingerprint) {
             Lookup::New => Ok(None),
-            Lookup::NotLoaded => Ok(Some(Attempt::NeedsKeys)),
+            Lookup::NotLoaded => Ok(Some(Attempt::NeedsKeys(channel.clone()))),
             Lookup::Pending(outcome) => Ok(Some(Attempt::Duplicate(outcome))),
             Lookup::Doubtful => {
                 let why = "the journal has the same publish, and failed".to_owned();
@@ -331,12 +333,11 @@ impl Store {
         }
     }
 
-    /// Asks the journal which of a channel's keys it kept.
-    async fn load_keys(&self, sole: &Sole, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
-        let Some(archive) = &sole.archive else { return Ok(()) };
+    /// Asks the journal which of a channel's keys it kept. The answer is for the channel as it is in memory now. If it is
+    /// unloaded meanwhile, the one that is loaded after it may know of more, and is asked for its keys again.
+    async fn load_keys(&self, sole: &Sole, now: Timestamp, channel: &Channel) -> Result<(), PublishError> {
+        let (Some(archive), name) = (&sole.archive, channel.name()) else { return Ok(()) };
         let kept = self.ask(name, |reply| archive.keys(name, now, reply)).await?;
-        // A channel that was unloaded meanwhile is loaded again, and asked for its keys again.
-        let Some(channel) = self.residents().get(name) else { return Ok(()) };
         Ok(channel.state.lock().keys.recall(&kept, self.memory())?)
     }
 

@@ -138,7 +138,12 @@ impl Store {
             _ => operation,
         };
         let count = crate::channel::ForkCount::InJournal;
-        let decision = state.decide(now, Some(operation), ending, (self.retention(), self.memory(), count));
+        let mut decision = state.decide(now, Some(operation), ending, count);
+        if let Decision::Go(Some(change)) = &mut decision
+            && let Err(verdict) = state.admit_producer(now, change, self.retention(), self.memory())
+        {
+            decision = Decision::Done(verdict);
+        }
         Ok((decision, before))
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct HeldArchive {
     pub(crate) loads: Mutex<VecDeque<Reply<Option<Loaded>>>>,
     pub(crate) reads: Mutex<VecDeque<(Stretch, Reply<Option<Piece>>)>>,
     pub(crate) locates: Mutex<VecDeque<(Landmark, Reply<Option<Located>>)>>,
+    pub(crate) keys: Mutex<VecDeque<Reply<Vec<KeptKey>>>>,
+    pub(crate) producers: Mutex<VecDeque<Reply<Vec<(ProducerId, Producer)>>>>,
     pub(crate) kept: Mutex<Vec<Arc<Message>>>,
     shown: Mutex<VecDeque<WriteBehind>>,
     pub(crate) health: watch::Sender<Health>,
@@ -100,11 +102,11 @@ impl SoleArchive for HeldArchive {
     }
 
     fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
-        reply(Ok(Vec::new()));
+        self.producers.lock().unwrap().push_back(reply);
     }
 
     fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        reply(Ok(Vec::new()));
+        self.keys.lock().unwrap().push_back(reply);
     }
 
     fn admit(&self, _: u64) -> bool {

@@ -1,6 +1,7 @@
 //! A journal that holds publishes until the test decides the outcome of each.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use poll_core::journal::{Mint, Minted, Taken};
@@ -9,11 +10,16 @@ use poll_core::{Append, ChannelName, Journal, JournalError, Retention, Store};
 #[derive(Default)]
 pub(crate) struct Held {
     queue: Mutex<VecDeque<Append<Minted>>>,
+    /// Whether it refuses what it is handed.
+    pub(crate) refuses: AtomicBool,
     forgotten: Mutex<Vec<ChannelName>>,
 }
 
 impl Journal for Held {
     fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Taken::Refused(append, full());
+        }
         self.queue.lock().unwrap().push_back(mint.mint(append));
         Taken::Queued
     }

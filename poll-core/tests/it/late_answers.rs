@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use poll_core::journal::{Fault, FaultKind, Health, Located, Piece};
-use poll_core::{JournalError, Pinned, Position, Retention, Seq, View};
+use poll_core::journal::{Fault, FaultKind, Health, Loaded, Located, Piece};
+use poll_core::{Epoch, IdempotencyKey, JournalError, Pinned, Position, Publish, Retention, Seq, View};
 
 use crate::fixture::*;
 use crate::held_archive::HeldArchive;
@@ -100,4 +100,33 @@ fn a_read_while_the_journal_is_away_is_not_polled_again_before_it_is_back() {
     let (_, reply) = archive.reads.lock().unwrap().pop_front().expect("a read");
     reply(Err(JournalError::Unavailable("closed".to_owned())));
     assert!(matches!(poll(&mut read, &count), std::task::Poll::Ready(Err(JournalError::Unavailable(_)))));
+}
+
+#[test]
+fn what_the_journal_knew_before_a_channel_was_loaded_again_is_not_taken_for_all_of_it() {
+    let (archive, store) = HeldArchive::store(Retention::default());
+    let (count, channel) = (Count::new(), name("a"));
+    let loaded = || Loaded {
+        epoch: Epoch::new(7),
+        oldest: (Seq::new(2), second(0)),
+        newest: (Seq::new(1), second(0)),
+        ended: false,
+        life: None,
+        tail: Vec::new(),
+        damaged: None,
+    };
+    let key = IdempotencyKey::parse("k").unwrap();
+    let mut keyed = Box::pin(store.publish(second(1), &channel, Publish::one(text(1)).under(key)));
+    assert!(poll(&mut keyed, &count).is_pending());
+    archive.answer_load(Some(loaded()));
+    assert!(poll(&mut keyed, &count).is_pending());
+    let early = archive.keys.lock().unwrap().pop_front().expect("a question for the keys");
+    (0..200).for_each(|_| store.sweep(second(1_000), 1_000));
+    let mut load = Box::pin(store.load(second(1_000), &channel));
+    assert!(poll(&mut load, &count).is_pending(), "it was unloaded");
+    archive.answer_load(Some(loaded()));
+    assert!(poll(&mut load, &count).is_ready());
+    early(Ok(Vec::new()));
+    assert!(poll(&mut keyed, &count).is_pending(), "others may have been kept meanwhile");
+    assert_eq!(archive.keys.lock().unwrap().len(), 1);
 }

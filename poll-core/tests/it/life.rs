@@ -1,6 +1,7 @@
 //! A channel's life in memory: one promise a test. Interleavings and all journals are elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use poll_core::life::{
     ForkPoint, Lifetime, Order, ProducerId, ProducerStamp, Purged, Standing, Use,
 };
 use poll_core::{
-    Continuity, Ending, JournalError, Payload, Position, Publish, PublishError, Retention, Seq, Store,
+    Continuity, Ending, JournalError, Kind, Payload, Position, Publish, PublishError, Retention, Seq, Store,
     Timestamp,
 };
 
@@ -59,8 +60,12 @@ fn append(store: &Store, now: Timestamp, channel: &str, publish: Publish) -> Res
 }
 
 fn produce(store: &Store, id: &str, epoch: u64, seq: u64, publish: Publish) -> Result<Appended, AppendError> {
+    ready(store.append(NOON, &name("a"), publish, by(id, epoch, seq)))
+}
+
+fn by(id: &str, epoch: u64, seq: u64) -> Condition {
     let producer = Some(ProducerStamp { id: ProducerId::parse(id).unwrap(), epoch, seq });
-    ready(store.append(NOON, &name("a"), publish, Condition { producer, ..Condition::default() }))
+    Condition { producer, ..Condition::default() }
 }
 
 fn standing(store: &Store, now: Timestamp, channel: &str) -> Standing {
@@ -395,15 +400,22 @@ fn what_is_never_evicted_has_a_limit() {
     assert_eq!(texts(&store, NOON, "b"), "z");
 }
 
-/// Everything waits for a change that is pending, also when an append that was pending before it is kept.
-#[test]
-fn nothing_is_handed_over_behind_a_removal() {
+/// A store with channel `a` above a journal that holds what comes next.
+fn held() -> (Arc<Held>, Store) {
     let (journal, store) = Held::store(Retention::default());
     let (a, wakes) = (name("a"), Arc::new(Count::default()));
     let mut creating = Box::pin(store.create(NOON, &a, plain()));
     assert!(poll(&mut creating, &wakes).is_pending());
     journal.keep();
     assert!(poll(&mut creating, &wakes).is_ready());
+    drop(creating);
+    (journal, store)
+}
+
+/// Everything waits for a change that is pending, also when an append that was pending before it is kept.
+#[test]
+fn nothing_is_handed_over_behind_a_removal() {
+    let ((journal, store), a, wakes) = (held(), name("a"), Arc::new(Count::default()));
     let mut before = Box::pin(store.append(NOON, &a, one("before"), Condition::default()));
     let mut removing = Box::pin(store.delete(NOON, &a));
     assert!(poll(&mut before, &wakes).is_pending() && poll(&mut removing, &wakes).is_pending());
@@ -415,4 +427,82 @@ fn nothing_is_handed_over_behind_a_removal() {
     journal.keep();
     assert!(poll(&mut removing, &wakes).is_ready());
     assert!(matches!(poll(&mut behind, &wakes), Poll::Ready(Err(AppendError::NotFound))));
+}
+
+#[test]
+fn a_refused_append_of_a_producer_is_no_duplicate_when_it_comes_again() {
+    let ((journal, store), a, wakes) = (held(), name("a"), Arc::new(Count::default()));
+    for seq in 0..4 {
+        let mut first = Box::pin(store.append(NOON, &a, one("first"), by("p", 0, 2 * seq)));
+        assert!(poll(&mut first, &wakes).is_pending());
+        let next = || Box::pin(store.append(NOON, &a, one("next"), by("p", 0, 2 * seq + 1)));
+        journal.refuses.store(true, Ordering::Relaxed);
+        assert!(matches!(poll(&mut next(), &wakes), Poll::Ready(Err(AppendError::Publish(_)))));
+        journal.refuses.store(false, Ordering::Relaxed);
+        let mut again = next();
+        // Also after the first is kept, and where it fails.
+        if seq == 1 {
+            journal.keep();
+            assert!(matches!(poll(&mut first, &wakes), Poll::Ready(Ok(Appended::New { .. }))));
+        }
+        assert!(poll(&mut again, &wakes).is_pending());
+        while journal.len() > 0 {
+            journal.keep();
+        }
+        assert!(matches!(poll(&mut again, &wakes), Poll::Ready(Ok(Appended::New { .. }))));
+    }
+    assert_eq!(texts(&store, NOON, "a"), "firstnext".repeat(4));
+}
+
+#[test]
+fn an_end_that_is_pending_is_no_answer_yet() {
+    for kept in [true, false] {
+        let ((journal, store), a, wakes) = (held(), name("a"), Arc::new(Count::default()));
+        let last = || one("last").closing();
+        let mut closing = Box::pin(store.append(NOON, &a, last(), by("p", 0, 0)));
+        assert!(poll(&mut closing, &wakes).is_pending());
+        let mut repeated = Box::pin(store.append(NOON, &a, last(), by("p", 0, 0)));
+        let mut closed = Box::pin(store.close(NOON, &a));
+        let mut created = Box::pin(store.create(NOON, &a, Create { ending: Ending::Close, ..plain() }));
+        assert!(poll(&mut repeated, &wakes).is_pending());
+        assert!(poll(&mut closed, &wakes).is_pending() && poll(&mut created, &wakes).is_pending());
+        assert_eq!(journal.len(), 1);
+        if kept {
+            journal.keep();
+            let end = Seq::new(1);
+            assert!(matches!(
+                poll(&mut repeated, &wakes),
+                Poll::Ready(Ok(Appended::Duplicate { last: 0, end: at, ending: Ending::Close })) if at.seq == end
+            ));
+            assert_eq!(poll(&mut closed, &wakes), Poll::Ready(Ok(())));
+            assert!(matches!(poll(&mut created, &wakes), Poll::Ready(Ok(Created::Same(_)))));
+        } else {
+            journal.fail();
+            assert!(poll(&mut repeated, &wakes).is_pending(), "it is handed over anew");
+            journal.keep();
+            assert!(matches!(poll(&mut repeated, &wakes), Poll::Ready(Ok(Appended::New { .. }))));
+            assert_eq!(poll(&mut closed, &wakes), Poll::Ready(Ok(())));
+        }
+    }
+    // A channel of which nothing is remembered but its messages.
+    let (journal, store) = Held::store(Retention::default());
+    let (b, wakes) = (name("b"), Arc::new(Count::default()));
+    let (mut first, mut second) = (Box::pin(store.close(NOON, &b)), Box::pin(store.close(NOON, &b)));
+    assert!(poll(&mut first, &wakes).is_pending() && poll(&mut second, &wakes).is_pending());
+    journal.fail();
+    assert!(poll(&mut second, &wakes).is_pending(), "it is handed over anew");
+    journal.keep();
+    assert_eq!(poll(&mut second, &wakes), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn a_producer_that_there_is_no_room_for_costs_nothing() {
+    let store = Store::in_memory(Retention { bytes: 1_100, ..Retention::default() });
+    create(&store, NOON, "a", with(&[&"x".repeat(900)])).unwrap();
+    let before = store.memory().used(Kind::Keys);
+    for _ in 0..3 {
+        let full = produce(&store, "p", 0, 0, one(&"x".repeat(900)));
+        assert!(matches!(full, Err(AppendError::Publish(PublishError::Journal(JournalError::Full(_))))));
+        assert_eq!(store.memory().used(Kind::Keys), before);
+    }
 }
