@@ -29,6 +29,7 @@ mod options;
 mod read_queue;
 mod reader;
 mod recovery;
+mod renewal;
 mod retention;
 mod salvage;
 mod shared;

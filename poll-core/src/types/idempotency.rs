@@ -27,6 +27,13 @@ pub struct SeqRange {
     pub count: u32,
 }
 
+impl SeqRange {
+    /// The number of the last message; the one that the publish came after if it had none.
+    pub(crate) fn last(&self) -> Seq {
+        Seq::new(self.after.get().saturating_add(self.count.into()))
+    }
+}
+
 impl IdempotencyKey {
     /// The longest key in bytes.
     pub const MAX_BYTES: usize = 255;

@@ -44,7 +44,7 @@ pub(crate) fn salvaged(disk: &FakeDisk) -> Vec<String> {
     lines
 }
 
-fn imported(lines: &[String]) -> FakeDisk {
+pub(crate) fn imported(lines: &[String]) -> FakeDisk {
     let copy = FakeDisk::default();
     import(&Environment::system(), copy.port(), |_| {}, lines.iter().cloned().map(Ok)).unwrap();
     copy

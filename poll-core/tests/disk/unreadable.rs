@@ -1,11 +1,16 @@
 //! One damaged or unreadable region costs its own channel, and nothing else.
 
-use poll_core::journal::Archive;
 use poll_core::journal::disk::{Options, Progress};
-use poll_core::{Continuity, IdempotencyKey, JournalError, Payload, Position, Publish, Retention};
+use poll_core::journal::{Archive, FaultKind};
+use poll_core::life::{
+    AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, ProducerId, ProducerStamp,
+    Standing, Use,
+};
+use poll_core::{Continuity, Ending, IdempotencyKey, JournalError, Payload, Position, Publish, Retention};
 
 use crate::fake::{FakeDisk, Fault};
-use crate::fixture::{Disk, NOON, cursor, name, open, unbounded};
+use crate::fixture::{Disk, NOON, cursor, is_unavailable, name, open, unbounded};
+use crate::salvage::{imported, looked, salvaged};
 
 /// A journal that holds a channel `bad` beside others, was closed and is open again; nothing of it is in memory.
 async fn journal(disk: &FakeDisk) -> Disk {
@@ -26,6 +31,13 @@ async fn fill(disk: &FakeDisk) {
         }
     }
     store.close().await;
+}
+
+/// Rows of new channels come after these.
+async fn fill_the_end(store: &Disk) {
+    for _ in 0..2 {
+        store.send(NOON, "end", &"x".repeat(3_000)).await;
+    }
 }
 
 async fn load(store: &Disk, channel: &str) -> Result<(), JournalError> {
@@ -158,6 +170,7 @@ async fn numbers_that_damage_hides_are_not_given_out_again_in_their_epoch() {
         let text = format!("bad {number} {}", "x".repeat(3_000));
         hidden = Some(cursor(&store.send(NOON, "bad", &text).await));
     }
+    fill_the_end(&store).await;
     store.settle().await.unwrap();
     // The row of the channel does not say how far it goes.
     disk.crash(|_| false);
@@ -169,6 +182,98 @@ async fn numbers_that_damage_hides_are_not_given_out_again_in_their_epoch() {
         assert_eq!(read.read_state.continuity, Continuity::Reset);
         again.send(NOON, "bad", text).await;
         again.settle().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn where_no_channel_can_begin_anew_what_was_acknowledged_stays_in_the_log() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    load(&store, "other").await.unwrap();
+    assert!(disk.spoil("other 19 ") > 0);
+    for channel in ["good", "other", "born"] {
+        store.send(NOON, channel, &format!("{channel} later")).await;
+    }
+    assert!(matches!(store.settle().await, Err(JournalError::Unavailable(_))));
+    let health = store.journal.health().borrow().clone();
+    assert_eq!(health.fault().map(|fault| fault.kind), Some(FaultKind::Damaged));
+    let refused = store.try_send(NOON, "good", "refused").await;
+    assert!(is_unavailable(&refused), "{refused:?}");
+    assert_eq!(store.all(NOON, "good").await.len(), 21);
+    disk.crash(|_| true);
+    let lines = salvaged(&disk);
+    for channel in ["good", "other", "born"] {
+        let later = format!("\"{channel} later\"");
+        assert_eq!(lines.iter().filter(|line| line.contains(&later)).count(), 1, "{channel}");
+    }
+}
+
+/// An append of a producer, which numbers it.
+async fn produce(store: &Disk, seq: u64) -> Result<Appended, AppendError> {
+    let producer = Some(ProducerStamp { id: ProducerId::parse("p").unwrap(), epoch: 0, seq });
+    let condition = Condition { producer, ..Condition::default() };
+    let payload = Payload::text(format!("bad {seq} {}", "x".repeat(3_000)));
+    store.store.append(NOON, &name("bad"), Publish::one(payload), condition).await
+}
+
+#[tokio::test]
+async fn a_damaged_channel_that_begins_anew_takes_along_what_is_left_of_it() {
+    let few = Retention { messages: 5, ..unbounded() };
+    let bounds = Bounds { messages: Bound::Unlimited, seconds: Bound::Unlimited, bytes: Bound::Server };
+    let keyed = |key: &str| Publish::one(Payload::text("keyed")).under(IdempotencyKey::parse(key).unwrap());
+    for is_closed in [false, true] {
+        let (disk, bad) = (FakeDisk::default(), name("bad"));
+        let store = open(disk.port(), few, Options::default()).await;
+        let create = Create {
+            content_type: Some(ContentType::parse("text/plain").unwrap()),
+            lifetime: None,
+            bounds,
+            payloads: [].into_iter().collect(),
+            ending: Ending::Open,
+            origin: None,
+        };
+        store.store.create(NOON, &bad, create).await.unwrap();
+        store.store.publish(NOON, &bad, keyed("early")).await.unwrap();
+        for seq in 0..20 {
+            produce(&store, seq).await.unwrap();
+        }
+        store.store.publish(NOON, &bad, keyed("hidden")).await.unwrap();
+        if is_closed {
+            store.store.close(NOON, &bad).await.unwrap();
+        }
+        fill_the_end(&store).await;
+        store.close().await;
+
+        let store = open(disk.port(), few, uncached()).await;
+        load(&store, "bad").await.unwrap();
+        assert!(disk.spoil("bad 19 ") > 0);
+        if is_closed {
+            store.store.configure(NOON, &bad, bounds).await.unwrap();
+        } else {
+            for _ in 0..10 {
+                store.send(NOON, "bad", "later").await;
+            }
+        }
+        store.close().await;
+
+        let store = open(disk.port(), few, uncached()).await;
+        let Ok(Standing::Live(found)) = store.store.describe(NOON, &bad, Use::Look).await else {
+            panic!("it is there")
+        };
+        assert_eq!(found.life.content_type, Some(ContentType::parse("text/plain").unwrap()));
+        assert!(found.life.bounds.keep_everything());
+        if is_closed {
+            assert!(matches!(produce(&store, 20).await, Err(AppendError::Closed { .. })));
+        } else {
+            assert_eq!(store.all(NOON, "bad").await.len(), 10);
+            assert!(matches!(produce(&store, 19).await, Ok(Appended::Duplicate { last: 19, .. })));
+            assert!(matches!(produce(&store, 20).await, Ok(Appended::New { .. })));
+            assert!(store.store.publish(NOON, &bad, keyed("early")).await.unwrap().repeated);
+        }
+        store.close().await;
+        assert!(looked(&disk).1.iter().any(|line| line.contains("before it began anew")));
+        let copy = open(imported(&salvaged(&disk)).port(), few, Options::default()).await;
+        assert_eq!(copy.all(NOON, "bad").await.len(), if is_closed { 0 } else { 11 });
     }
 }
 

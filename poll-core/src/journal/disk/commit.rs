@@ -16,7 +16,8 @@ use crate::types::{ChannelName, Ending};
 
 impl CommitState {
     /// Moves a sealed segment to the database and applies `deletions`, all or nothing. A channel that turns out to be damaged
-    /// begins anew, and if even that fails it is left out.
+    /// begins anew with what is left of it beside its messages, or else with nothing. If even that fails, so does the commit:
+    /// what was acknowledged stays in the log.
     pub(super) fn index_past_damage(
         &mut self,
         database: &Database,
@@ -41,7 +42,7 @@ impl CommitState {
 
     /// Leaves a damaged channel alone from now on; returns whether that changes anything.
     fn give_up(&mut self, name: &ChannelName) -> bool {
-        self.damaged.insert(name.clone()) || self.skipped.insert(name.clone())
+        self.damaged.insert(name.clone()) || self.bare.insert(name.clone())
     }
 
     /// One attempt. Where it failed, it may have happened all the same.
@@ -83,9 +84,6 @@ impl CommitState {
             let mut count = 0;
             if let Some(sealed) = sealed {
                 for (name, part) in sealed.memtable.parts() {
-                    if self.skipped.contains(name) {
-                        continue;
-                    }
                     self.current = Some(name.clone());
                     brought += self.write_part(&mut tables, name, part, summary)?;
                     count += part.messages.len() as u64;
@@ -231,18 +229,24 @@ impl CommitState {
             ..Row::begin(name.clone(), part.epoch.get(), self.totals.losses)
         };
         self.totals.next += 1;
-        if tables.names.insert(name.as_str(), id)?.is_none() {
+        let old = tables.names.insert(name.as_str(), id)?.map(|old| old.value());
+        if old.is_none() {
             self.totals.channels += 1;
             self.totals.overhead_mut().channels += channel_weight(name.as_str());
         }
-        if self.is_damaged(name) {
+        let is_damaged = self.is_damaged(name);
+        if is_damaged {
             summary.renewed.push(name.clone());
         }
         summary.touched.push(name.clone());
         let touched = (self.totals.commit, first - 1);
         let created = CachedChannel::new(id, row, None);
         self.cache.insert(name.clone(), CachedChannel { front: first, touched, stale: true, ..created });
-        Ok(())
+        let is_new = part.life.as_ref().is_some_and(|life| life.cleared);
+        match old {
+            Some(old) if is_damaged && !is_new => self.take_along(tables, name, old, first),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the rows of all channels that were changed, as they are now. If the end of a channel is damaged while the file is

@@ -28,8 +28,8 @@ pub(super) struct CommitState {
     pub(super) sweeper: Sweeper,
     /// Channels found damaged. Nothing more is written to them or deleted from them.
     pub(super) damaged: BTreeSet<ChannelName>,
-    /// Channels that could not even begin anew. What the log has of them is lost.
-    pub(super) skipped: BTreeSet<ChannelName>,
+    /// Channels that could not begin anew with what is left of them beside their messages.
+    pub(super) bare: BTreeSet<ChannelName>,
     /// Channels that the commit under way removed: the file before it still has them.
     pub(super) removed: BTreeSet<ChannelName>,
     /// The channel being worked on; after a failure, the one that it happened at.
@@ -64,7 +64,7 @@ impl CommitState {
             retention: Retention::default(),
             sweeper: Sweeper::default(),
             damaged: BTreeSet::new(),
-            skipped: BTreeSet::new(),
+            bare: BTreeSet::new(),
             removed: BTreeSet::new(),
             current: None,
             undecided: None,
@@ -90,7 +90,7 @@ impl CommitState {
         self.totals = totals;
         self.cache.clear();
         self.damaged.clear();
-        self.skipped.clear();
+        self.bare.clear();
         let (_, summary) = self.undecided.take().filter(|(commit, _)| *commit == totals.commit)?;
         self.renewed(&summary);
         Some(summary)
@@ -100,6 +100,7 @@ impl CommitState {
     pub(super) fn renewed(&mut self, summary: &CommitSummary) {
         for name in &summary.renewed {
             self.damaged.remove(name);
+            self.bare.remove(name);
             self.file.unreadable.forget(name);
         }
     }

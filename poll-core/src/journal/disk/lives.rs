@@ -176,7 +176,7 @@ pub(super) fn put(
     put_life(tables, totals, id, life)
 }
 
-fn put_life(tables: &mut Tables<'_>, totals: &mut Totals, id: u64, life: &Life) -> Result<()> {
+pub(super) fn put_life(tables: &mut Tables<'_>, totals: &mut Totals, id: u64, life: &Life) -> Result<()> {
     let row = life_row(id, life);
     let before = tables.lives.insert(id, row.as_slice())?.map_or(0, |before| before.value().len());
     let channels = &mut totals.overhead_mut().channels;

@@ -12,6 +12,7 @@ use scopeguard::ScopeGuard;
 use super::codec::Totals;
 use super::fault::guarded;
 use super::format::{self, CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, Result};
+use super::renewal::Remains;
 use super::stored_channel::{self, End, StoredChannel};
 use super::weight::Weight;
 use crate::types::ChannelName;
@@ -102,6 +103,11 @@ impl<'t> Tables<'t> {
             before.keys.get((id, 0, 0))?;
             Ok(())
         })
+    }
+
+    /// What a channel had before the commit beside its messages.
+    pub(super) fn remains(&self, id: u64) -> Result<Remains> {
+        Remains::read(&self.before.database.begin_read()?, id)
     }
 
     /// The weight of messages that were there before the commit.

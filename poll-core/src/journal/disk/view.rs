@@ -103,6 +103,8 @@ pub(super) struct View<'a, L> {
     life: Option<Bytes>,
     /// The channel's number in the database, if that has this incarnation.
     id: Option<u64>,
+    /// The newest number that the database knows of, if damage hides others after it, which are given out again.
+    known_to: Option<Seq>,
     /// Where a purge left off, or what retention by number left of a memtable begins: everything before this is gone.
     purged: Option<(Seq, Timestamp)>,
     /// What the database has not, the older part first.
@@ -196,6 +198,8 @@ impl<'a, L> View<'a, L> {
         let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
         let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
         let id = id.filter(|_| stored_epoch == epoch);
+        let hides_newest = database.as_ref().filter(|database| database.stored.hides_newest());
+        let known_to = hides_newest.map(|database| Seq::new(database.stored.row.newest));
         let newest = newest(database.as_ref(), &log);
         let is_ended = log.iter().any(|part| part.ending == Ending::Close)
             || database.as_ref().is_some_and(|database| database.stored.row.ended);
@@ -229,7 +233,21 @@ impl<'a, L> View<'a, L> {
         let purged = (0..log.len())
             .rfind(|&at| is_purged(&log[at]) || (at > 0 && is_outgrown(&log[at - 1], &log[at])))
             .map(|at| log[at].first);
-        Ok(Self { shared, name, txn, database, epoch, next_epoch, newest, is_ended, life, id, purged, log })
+        Ok(Self {
+            shared,
+            name,
+            txn,
+            database,
+            epoch,
+            next_epoch,
+            newest,
+            is_ended,
+            life,
+            id,
+            known_to,
+            purged,
+            log,
+        })
     }
 
     /// Whether it is the channel's epoch.
@@ -407,11 +425,14 @@ impl View<'_, Vec<KeptKey>> {
                 self.shared.damages.note(Kind::Keys, id, (at, at), line);
             };
             let table = self.txn.open_table(KEYS)?;
+            let is_hidden = |kept: &KeptKey| self.known_to.is_some_and(|last| kept.numbers.last() > last);
             let mut read = || {
                 let range = (id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX);
                 let mut rows = guarded(|| Ok(table.range(range)?))?.rev().take(most);
                 while let Some((key, row)) = next_row(&mut rows)? {
                     match decode_key(key.value(), row.value()) {
+                        // To publish it again brings it back.
+                        Ok(kept) if is_hidden(&kept) => {}
                         Ok(kept) => keys.push(kept),
                         Err(_) => note(key.value().1),
                     }

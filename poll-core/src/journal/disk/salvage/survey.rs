@@ -136,7 +136,7 @@ impl Survey {
         let losses = totals.map(|totals| totals.losses + u64::from(totals.relaxed));
         let mut extents = survey.read_extents(pages);
         let mut rows = survey.read_rows(pages);
-        survey.name_the_rest(pages, &mut rows, &extents, &mut notes);
+        survey.name_the_rest(pages, &mut rows, &mut extents, &mut notes);
         for (id, (row, is_certain)) in rows {
             let extent = extents.remove(&id).unwrap_or_default();
             let epoch = match losses.filter(|_| is_certain) {
@@ -282,12 +282,13 @@ impl Survey {
         rows.filter_map(whole).collect()
     }
 
-    /// Adds channels whose row is damaged but whose name is in the table of names; reports those missing from that table.
+    /// Adds channels whose row is damaged but whose name is in the table of names; reports those missing from that table. What
+    /// a damaged channel had before it began anew, under another number, is left out.
     fn name_the_rest(
         &self,
         pages: &Pages,
         rows: &mut BTreeMap<u64, (Row, bool)>,
-        extents: &BTreeMap<u64, Extent>,
+        extents: &mut BTreeMap<u64, Extent>,
         notes: &mut Notes<impl FnMut(&str)>,
     ) {
         let mut named = BTreeSet::new();
@@ -305,12 +306,21 @@ impl Survey {
                 None => {}
             }
         }
-        for (id, (row, _)) in rows.iter().filter(|(id, _)| !named.contains(*id)) {
-            notes.add(&format!(
-                "channel {:?}: its place in the table of names (its number is {id})",
-                row.name
-            ));
-        }
+        let current: BTreeSet<_> = named.iter().filter_map(|id| Some(rows.get(id)?.0.name.clone())).collect();
+        rows.retain(|id, (row, _)| {
+            let (name, is_old) = (row.name.as_str(), current.contains(&row.name));
+            if named.contains(id) {
+                return true;
+            }
+            if is_old {
+                extents.remove(id);
+                notes
+                    .add(&format!("channel {name:?}: what it had before it began anew (its number is {id})"));
+            } else {
+                notes.add(&format!("channel {name:?}: its place in the table of names (its number is {id})"));
+            }
+            !is_old
+        });
     }
 
     fn bad_keys(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> u64 {
