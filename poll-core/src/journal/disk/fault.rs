@@ -218,15 +218,18 @@ mod tests {
         let panics = |message: &str| panicked(|| message.to_owned());
         let inner = || {
             assert_eq!(panics("inner"), Panicked::Caught);
-            guarded(|| Ok(assert_eq!(panics("in a destructor that catches it"), Panicked::Caught)))
+            guarded(|| {
+                assert_eq!(panics("in a destructor that catches it"), Panicked::Caught);
+                Ok(())
+            })
         };
-        let done = guarded(|| {
+        let done: Result<(), Error> = guarded(|| {
             guarded(inner)?;
             assert_eq!(panics("outer"), Panicked::Caught);
             assert_eq!(panics("in a destructor"), Panicked::EndsProcess("outer".to_owned()));
             panic!("of a corrupt page")
         });
-        assert!(is_damage(&done.map(|()| ()).unwrap_err()));
+        assert!(is_damage(&done.unwrap_err()));
         assert_eq!(panics("later"), Panicked::Elsewhere);
     }
 }
