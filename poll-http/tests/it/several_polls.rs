@@ -1,5 +1,7 @@
 //! Polls of several channels in one request: one cursor over all, in order of time, and nothing lost.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use poll_core::Retention;
 use poll_http::{Ask, Limits, MaxChannels, Receipts, Refusal, ServiceSettings};
@@ -175,6 +177,26 @@ async fn what_was_missed_or_begun_anew_is_told_by_channel() {
     assert_eq!(answer.json()["reset"], json!(["a"]));
     let next = again.get(&format!("/api/poll?channel=a&channel=d&cursor={}", answer.cursor())).await;
     assert!(next.json().get("reset").is_none(), "told once: {}", next.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_of_a_channel_that_has_ended_is_told_at_once() {
+    let world = World::retaining(Retention { age: Duration::from_secs(10), ..Retention::default() });
+    world.fill("a", 3, "a").await;
+    let first = world.get("/api/poll?channel=a&channel=b&limit=1").await;
+    assert_eq!(given(&first).len(), 1);
+    assert_eq!(world.ask("POST", "/v1/stream/a", &[("stream-closed", "true")], b"").await.status, 204);
+    pass(20_000).await;
+    let poll =
+        |cursor: &str| world.later(&format!("/api/longpoll?channel=a&channel=b&cursor={cursor}&timeout=20"));
+    let told = poll(&first.cursor()).await.unwrap();
+    assert_eq!((given(&told).len(), &told.json()["missed"]), (0, &json!([{"channel": "a", "missed": 2}])));
+    let waiting = poll(&told.cursor());
+    world.until_waiting(1).await;
+    world.publish("b", "x").await;
+    let answer = waiting.await.unwrap();
+    assert!(answer.json().get("missed").is_none(), "told once: {}", answer.text());
+    assert_eq!(given(&answer), pairs(&[("b", "x")]));
 }
 
 #[tokio::test(start_paused = true)]

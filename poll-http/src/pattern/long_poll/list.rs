@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use poll_core::{ChannelList, Life, ListView, Place, ReadState, Seat, Timestamp};
+use poll_core::{ChannelList, Continuity, Life, ListView, Place, ReadState, Seat, Timestamp};
 use tokio::time::Instant;
 
 use crate::access::client::Client;
@@ -122,7 +122,8 @@ impl ListPoll {
             if let Some(batch) = &view.batch {
                 self.long_wait.note_lag(now, batch.newest().at);
             }
-            if view.batch.is_some() || view.is_closed() || self.long_wait.is_over() {
+            if view.batch.is_some() || view.is_closed() || self.is_to_tell(&view) || self.long_wait.is_over()
+            {
                 return Poll::Ready(Ok((view, now)));
             }
             self.long_wait.begin(&self.question.standing.list, None)?;
@@ -143,6 +144,16 @@ impl ListPoll {
             self.long_wait.begin(&self.question.standing.list, None)?;
         }
         Ok(())
+    }
+
+    /// Whether the reader has to learn now what it missed of a channel that has ended: that is not looked at again while it
+    /// waits for the others.
+    fn is_to_tell(&self, view: &ListView) -> bool {
+        let places = self.places.as_deref().unwrap_or_default();
+        places.iter().zip(&view.next).any(|(place, next)| {
+            let is_elsewhere = place.cursor != next.cursor || place.continuity == Continuity::Reset;
+            place.life == Life::Open && next.life == Life::Over && is_elsewhere
+        })
     }
 
     /// The positions never move while it waits, but what has ended is not waited for.
