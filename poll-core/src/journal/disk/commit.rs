@@ -125,7 +125,7 @@ impl CommitState {
         // The store does not count it since the log has that.
         if is_over && !self.is_damaged(name) {
             self.remove(tables, name, summary)?;
-        } else if part.is_gone() {
+        } else if part.is_gone() && !self.bare.contains(name) {
             self.abandon(tables, name, summary)?;
         }
         if part.is_gone() {
@@ -244,7 +244,7 @@ impl CommitState {
         self.cache.insert(name.clone(), CachedChannel { front: first, touched, stale: true, ..created });
         let is_new = part.life.as_ref().is_some_and(|life| life.cleared);
         match old {
-            Some(old) if is_damaged && !is_new => self.take_along(tables, name, old, first),
+            Some(old) if is_damaged && !is_new => self.take_along(tables, name, old, part.after),
             _ => Ok(()),
         }
     }

@@ -90,7 +90,6 @@ impl CommitState {
         self.totals = totals;
         self.cache.clear();
         self.damaged.clear();
-        self.bare.clear();
         let (_, summary) = self.undecided.take().filter(|(commit, _)| *commit == totals.commit)?;
         self.renewed(&summary);
         Some(summary)

@@ -13,7 +13,7 @@ use super::tables::Tables;
 use super::weight::key_row_weight;
 use crate::journal::KeptKey;
 use crate::life::{Life, Producer, ProducerId};
-use crate::types::ChannelName;
+use crate::types::{ChannelName, Seq, Timestamp};
 
 /// What can be read of a channel beside its messages.
 #[derive(Default)]
@@ -22,31 +22,39 @@ pub(super) struct Remains {
     life: Option<Life>,
     producers: Vec<(ProducerId, Producer)>,
     keys: Vec<KeptKey>,
+    /// Some of it is damaged.
+    is_damaged: bool,
 }
 
 impl Remains {
-    /// Reads what is left of the channel with this number. Each part that is damaged counts as empty.
-    pub(super) fn read(txn: &ReadTransaction, id: u64) -> Result<Self> {
-        Ok(Self {
-            is_closed: whole(|| is_closed(&txn.open_table(CHANNELS)?, id))?,
-            life: whole(|| {
-                let row = txn.open_table(LIVES)?.get(id)?;
-                row.map(|row| lives::life(id, row.value())).transpose()
-            })?,
-            producers: whole(|| Ok(lives::producers(txn, id)?.into_iter().collect()))?,
-            keys: whole(|| keys(&txn.open_table(KEYS)?, id))?,
-        })
+    /// Reads what is left of the channel with this name and number. Each part that is damaged counts as empty; if the number
+    /// turns out to be another channel's, so does everything.
+    pub(super) fn read(txn: &ReadTransaction, name: &ChannelName, id: u64) -> Result<Self> {
+        let mut remains = Self::default();
+        let row = remains.part(|| Ok(Some(row(&txn.open_table(CHANNELS)?, id)?)))?;
+        if row.as_ref().is_some_and(|row| row.as_ref().is_none_or(|row| row.name != *name)) {
+            return Ok(remains);
+        }
+        remains.is_closed = row.flatten().is_some_and(|row| row.ended);
+        remains.life = remains.part(|| {
+            let row = txn.open_table(LIVES)?.get(id)?;
+            row.map(|row| lives::life(id, row.value())).transpose()
+        })?;
+        remains.producers = remains.part(|| Ok(lives::producers(txn, id)?.into_iter().collect()))?;
+        remains.keys = remains.part(|| keys(&txn.open_table(KEYS)?, id))?;
+        Ok(remains)
+    }
+
+    /// What `read` finds; nothing where that is damaged.
+    fn part<T: Default>(&mut self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let found = unless_damaged(guarded(read))?;
+        self.is_damaged |= found.is_none();
+        Ok(found.unwrap_or_default())
     }
 }
 
-/// What `read` finds; nothing where that is damaged.
-fn whole<T: Default>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    Ok(unless_damaged(guarded(read))?.unwrap_or_default())
-}
-
-fn is_closed(channels: &ReadOnlyTable<u64, &'static [u8]>, id: u64) -> Result<bool> {
-    let Some(row) = channels.get(id)? else { return Ok(false) };
-    Ok(Row::decode(id, row.value())?.ended)
+fn row(channels: &ReadOnlyTable<u64, &'static [u8]>, id: u64) -> Result<Option<Row>> {
+    Ok(channels.get(id)?.map(|row| Row::decode(id, row.value())).transpose()?)
 }
 
 fn keys(table: &ReadOnlyTable<(u64, u64, u64), &'static [u8]>, id: u64) -> Result<Vec<KeptKey>> {
@@ -58,24 +66,32 @@ fn keys(table: &ReadOnlyTable<(u64, u64, u64), &'static [u8]>, id: u64) -> Resul
 }
 
 impl CommitState {
-    /// Gives a channel that has begun anew what is left of it under its old number. What `name` has under its new one begins
-    /// at message `first`: keys of messages from there on are those of messages that are hidden, whose numbers are given out
-    /// again.
+    /// Gives a channel that has begun anew what is left of it under its old number. What the log has of it comes after message
+    /// `after`: keys of later messages are those of hidden ones, whose numbers are given out again.
     pub(super) fn take_along(
         &mut self,
         tables: &mut Tables<'_>,
         name: &ChannelName,
         old: u64,
-        first: u64,
+        after: Seq,
     ) -> Result<()> {
-        // Where the disk cannot read some of it, to ask for more would only fail the commit again.
-        if self.bare.contains(name) || self.file.unreadable.check(name).is_err() {
+        if self.bare.contains(name) {
             return Ok(());
         }
-        let remains = tables.remains(old)?;
+        let remains = tables.remains(name, old);
+        // redb may fail from then on. If the commit fails, the next attempt does not ask again.
+        if remains.as_ref().map_or(true, |remains| remains.is_damaged) {
+            self.bare.insert(name.clone());
+        }
+        let remains = remains?;
+        let now = self.environment.now();
         let Some(channel) = self.cache.get_mut(name) else { return Ok(()) };
         let id = channel.id;
         channel.row.ended = remains.is_closed;
+        if channel.row.newest_at == Timestamp::ZERO {
+            // When it was used last is not known.
+            channel.row.newest_at = now;
+        }
         if let Some(life) = &remains.life {
             channel.bounds = Some(life.bounds);
             lives::put_life(tables, &mut self.totals, id, life)?;
@@ -83,7 +99,7 @@ impl CommitState {
         for (producer, state) in &remains.producers {
             lives::put_producer(tables, &mut self.totals, id, producer, *state)?;
         }
-        for kept in remains.keys.iter().filter(|kept| kept.numbers.last().get() < first) {
+        for kept in remains.keys.iter().filter(|kept| kept.numbers.last() <= after) {
             let row = encode_key(id, kept);
             let position = (id, kept.taken.as_micros(), kept.numbers.after.get());
             tables.keys.insert(position, row.as_slice())?;

@@ -106,8 +106,8 @@ impl<'t> Tables<'t> {
     }
 
     /// What a channel had before the commit beside its messages.
-    pub(super) fn remains(&self, id: u64) -> Result<Remains> {
-        Remains::read(&self.before.database.begin_read()?, id)
+    pub(super) fn remains(&self, name: &ChannelName, id: u64) -> Result<Remains> {
+        Remains::read(&self.before.database.begin_read()?, name, id)
     }
 
     /// The weight of messages that were there before the commit.

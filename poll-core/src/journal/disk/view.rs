@@ -103,7 +103,8 @@ pub(super) struct View<'a, L> {
     life: Option<Bytes>,
     /// The channel's number in the database, if that has this incarnation.
     id: Option<u64>,
-    /// The newest number that the database knows of, if damage hides others after it, which are given out again.
+    /// The newest number that the database knows of, if damage hides others after it that are given out again, in another
+    /// epoch.
     known_to: Option<Seq>,
     /// Where a purge left off, or what retention by number left of a memtable begins: everything before this is gone.
     purged: Option<(Seq, Timestamp)>,
@@ -180,10 +181,11 @@ impl<'a, L> View<'a, L> {
         mut log: Vec<InLog<L>>,
     ) -> Result<Self> {
         let mut database = find(txn, name)?;
+        let mut goes_on = false;
         if let (Some(database), Some(last)) = (&mut database, log.last())
             && let Some(next) = database.next_epoch.take_if(|next| *next == last.epoch)
         {
-            database.epoch = next;
+            (database.epoch, goes_on) = (next, true);
         }
         // What was removed counts no longer, neither in the database nor in an earlier memtable.
         if let Some(last) = log.iter().rposition(|part| part.cleared) {
@@ -198,8 +200,8 @@ impl<'a, L> View<'a, L> {
         let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
         let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
         let id = id.filter(|_| stored_epoch == epoch);
-        let hides_newest = database.as_ref().filter(|database| database.stored.hides_newest());
-        let known_to = hides_newest.map(|database| Seq::new(database.stored.row.newest));
+        let begins_anew = database.as_ref().filter(|_| goes_on || next_epoch.is_some());
+        let known_to = begins_anew.map(|database| Seq::new(database.stored.row.newest));
         let newest = newest(database.as_ref(), &log);
         let is_ended = log.iter().any(|part| part.ending == Ending::Close)
             || database.as_ref().is_some_and(|database| database.stored.row.ended);
@@ -419,7 +421,6 @@ impl View<'_, Vec<KeptKey>> {
             in_log.filter(|kept| kept.taken >= cutoff).take(retention.keys).cloned().collect();
         // They outlast their messages.
         if let Some(id) = self.id {
-            let most = retention.keys - keys.len();
             let note = |at| {
                 let line = || format!("channel {:?}: an idempotency key", self.name.as_str());
                 self.shared.damages.note(Kind::Keys, id, (at, at), line);
@@ -428,8 +429,10 @@ impl View<'_, Vec<KeptKey>> {
             let is_hidden = |kept: &KeptKey| self.known_to.is_some_and(|last| kept.numbers.last() > last);
             let mut read = || {
                 let range = (id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX);
-                let mut rows = guarded(|| Ok(table.range(range)?))?.rev().take(most);
-                while let Some((key, row)) = next_row(&mut rows)? {
+                let mut rows = guarded(|| Ok(table.range(range)?))?.rev();
+                while keys.len() < retention.keys
+                    && let Some((key, row)) = next_row(&mut rows)?
+                {
                     match decode_key(key.value(), row.value()) {
                         // To publish it again brings it back.
                         Ok(kept) if is_hidden(&kept) => {}

@@ -306,20 +306,18 @@ impl Survey {
                 None => {}
             }
         }
-        let current: BTreeSet<_> = named.iter().filter_map(|id| Some(rows.get(id)?.0.name.clone())).collect();
+        // Numbers are given out in order.
+        let newest: BTreeMap<_, _> = rows.iter().map(|(id, (row, _))| (row.name.clone(), *id)).collect();
         rows.retain(|id, (row, _)| {
-            let (name, is_old) = (row.name.as_str(), current.contains(&row.name));
-            if named.contains(id) {
-                return true;
-            }
-            if is_old {
+            let (name, is_newest) = (row.name.as_str(), newest.get(&row.name) == Some(id));
+            if !is_newest {
                 extents.remove(id);
                 notes
                     .add(&format!("channel {name:?}: what it had before it began anew (its number is {id})"));
-            } else {
+            } else if !named.contains(id) {
                 notes.add(&format!("channel {name:?}: its place in the table of names (its number is {id})"));
             }
-            !is_old
+            is_newest
         });
     }
 
