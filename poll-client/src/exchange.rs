@@ -47,10 +47,19 @@ pub(crate) enum Repeat {
     Never,
 }
 
+/// How often a request went out before it was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Once,
+    /// The connection of the first broke, and that one may have been done, too.
+    Twice,
+}
+
 /// An answer whose body is still to be read. Dropping it before the end closes the connection.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) sent: Sent,
     body: Incoming,
     lease: Option<Lease>,
     stats: Arc<Stats>,
@@ -94,19 +103,25 @@ impl Call {
 impl Inner {
     /// Sends the request and waits for the answer's head.
     pub(crate) async fn send(&self, call: &Call, stats: &Arc<Stats>) -> Result<Answer, Error> {
+        let mut lost = None;
         if let Some(mut sender) = self.pool.take().await {
             stats.requests.add(1);
             match self.head(&mut sender, call).await {
-                Ok(response) => return Ok(self.answer(response, sender, stats)),
+                Ok(response) => return Ok(self.answer(response, sender, Sent::Once, stats)),
                 Err(Unanswered::Unsent(_)) => {}
-                Err(Unanswered::Broke(_)) if call.repeat == Repeat::Harmless => {}
+                Err(Unanswered::Broke(error)) if call.repeat == Repeat::Harmless => lost = Some(error),
                 Err(Unanswered::Broke(error) | Unanswered::Failed(error)) => return Err(error),
             }
         }
-        let mut sender = self.dial().await?;
+        let sent = if lost.is_some() { Sent::Twice } else { Sent::Once };
+        let mut sender = match self.dial().await {
+            Ok(sender) => sender,
+            // That no connection could be opened would say that nothing was sent.
+            Err(error) => return Err(lost.unwrap_or(error)),
+        };
         stats.requests.add(1);
         match self.head(&mut sender, call).await {
-            Ok(response) => Ok(self.answer(response, sender, stats)),
+            Ok(response) => Ok(self.answer(response, sender, sent, stats)),
             Err(Unanswered::Unsent(error) | Unanswered::Broke(error) | Unanswered::Failed(error)) => {
                 Err(error)
             }
@@ -144,11 +159,17 @@ impl Inner {
         })
     }
 
-    fn answer(&self, response: http::Response<Incoming>, sender: Sender, stats: &Arc<Stats>) -> Answer {
+    fn answer(
+        &self,
+        response: http::Response<Incoming>,
+        sender: Sender,
+        sent: Sent,
+        stats: &Arc<Stats>,
+    ) -> Answer {
         let (parts, body) = response.into_parts();
         let lease = Lease { sender, pool: Arc::clone(&self.pool) };
         let stats = Arc::clone(stats);
-        Answer { status: parts.status, headers: parts.headers, body, lease: Some(lease), stats }
+        Answer { status: parts.status, headers: parts.headers, sent, body, lease: Some(lease), stats }
     }
 
     async fn dial(&self) -> Result<Sender, Error> {

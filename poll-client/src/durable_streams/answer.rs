@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use super::offset::{Offset, OffsetError};
 use crate::client::Client;
 use crate::error::{Error, Problem};
-use crate::exchange::Answer;
+use crate::exchange::{Answer, Sent};
 
 pub(super) const CLOSED: &str = "stream-closed";
 pub(super) const CURSOR: &str = "stream-cursor";
@@ -31,6 +31,7 @@ pub(super) struct Answered {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    pub(super) sent: Sent,
 }
 
 /// What follows a chunk.
@@ -55,13 +56,13 @@ pub(super) enum Kind {
 impl Answered {
     pub(super) async fn read(answer: Answer, client: &Client) -> Result<Self, Error> {
         let settings = &client.inner.settings;
-        let (status, headers) = (answer.status, answer.headers.clone());
+        let (status, headers, sent) = (answer.status, answer.headers.clone(), answer.sent);
         let body = match status.is_success() {
             true => answer.whole(settings.max_answer_bytes, settings.answer_within).await?,
             // A body that is too long or breaks off must not hide the status.
             false => answer.whole(Problem::MAX_BODY, settings.answer_within).await.unwrap_or_default(),
         };
-        Ok(Self { status, headers, body })
+        Ok(Self { status, headers, body, sent })
     }
 
     pub(super) fn successful(self) -> Result<Self, Error> {

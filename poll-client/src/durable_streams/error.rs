@@ -27,8 +27,15 @@ pub enum AppendError {
         /// The number that it got.
         received: u64,
     },
+    /// The server has an append of this number, and none that the producer knows of: another program's under the same id, an
+    /// earlier run's in the same epoch, or this one if a proxy repeated it. The producer's number stays as it was; a new
+    /// [`Producer`](super::Producer) in a later epoch can go on.
+    Duplicate {
+        /// The number of the last append in the epoch, if the server said so.
+        last: Option<u64>,
+    },
     /// An earlier append of the producer was not answered, so it may be stored or not: [`settle`](super::Producer::settle)
-    /// it first.
+    /// it first. As long as the server refuses to look, only a new [`Producer`](super::Producer) in a later epoch can go on.
     InDoubt,
     /// Anything else. [`Error::Refused`] with 409 if a `Stream-Seq` is not above the last one, or the content is not of the
     /// stream's type.
@@ -52,6 +59,16 @@ impl AppendError {
             _ => Self::Failed(answered.refusal()),
         }
     }
+
+    /// Whether the refusal also says that an earlier attempt at the same append is not stored. 409 is about the stream, and
+    /// given once the server has looked for the append's number; any other may come from something that never looked.
+    pub(super) fn settles(&self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::StaleEpoch { .. } | Self::Gap { .. } => true,
+            Self::Failed(error) => error.status() == Some(409),
+            Self::Duplicate { .. } | Self::InDoubt => false,
+        }
+    }
 }
 
 impl From<Error> for AppendError {
@@ -68,6 +85,7 @@ impl fmt::Display for AppendError {
             Self::Gap { expected, received } => {
                 write!(f, "append {expected} of the producer is missing before {received}")
             }
+            Self::Duplicate { .. } => f.write_str("the server has an append of this number already"),
             Self::InDoubt => f.write_str("an earlier append of the producer is in doubt"),
             Self::Failed(error) => error.fmt(f),
         }

@@ -1,17 +1,17 @@
 //! Producers: appends that may be repeated, because the server knows each by its number.
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 
-use super::answer::{Answered, CLOSED, EPOCH, PRODUCER, PRODUCER_SEQ};
+use super::answer::{Answered, CLOSED, EPOCH, PRODUCER, PRODUCER_SEQ, number};
 use super::append::{Append, closing};
 use super::error::AppendError;
 use super::offset::Offset;
 use super::stream::DurableStream;
 use crate::client::header_value;
 use crate::error::Error;
-use crate::exchange::{Call, Repeat};
+use crate::exchange::{Call, Repeat, Sent};
 use crate::retry::Attempts;
 
 /// Appends exactly once: each append has the producer's id, its epoch and a number, and is repeated after failures until it
@@ -62,6 +62,14 @@ enum Doubt {
     MayBeStored,
 }
 
+impl Pending {
+    /// Whether the server had the append's number before. 204 says so, but is also the first answer to a close without
+    /// content, after which the stream is closed.
+    fn is_duplicate(&self, answered: &Answered) -> bool {
+        answered.status == StatusCode::NO_CONTENT && !(self.call.body.is_empty() && answered.is_closed())
+    }
+}
+
 impl Producer {
     /// A producer of this name, in epoch 0 and at append 0.
     ///
@@ -90,7 +98,7 @@ impl Producer {
         self
     }
 
-    /// Goes on within an epoch, at this append.
+    /// Goes on within an epoch, at this append. One that the server has had already is [`AppendError::Duplicate`].
     #[must_use]
     pub fn seq(mut self, seq: u64) -> Self {
         self.seq = seq;
@@ -113,8 +121,9 @@ impl Producer {
     /// Appends, and returns where the stream ends; the server may leave that out for an append that was stored before.
     ///
     /// # Errors
-    /// [`AppendError::InDoubt`] after an append whose future was dropped, or that failed with a transient error. Otherwise
-    /// those that are not transient, or the last one once the client's retries are used up.
+    /// [`AppendError::InDoubt`] after an append whose future was dropped, that failed with a transient error, or that was
+    /// refused after an attempt whose answer was lost. Otherwise those that are not transient, or the last one once the
+    /// client's retries are used up.
     pub async fn append(&mut self, append: Append) -> Result<Option<Offset>, AppendError> {
         let call = self.stream.append_call(append);
         self.send(call).await
@@ -135,7 +144,8 @@ impl Producer {
         self.send(closing(call)).await
     }
 
-    /// Sends once more what is in doubt, if anything is. Afterwards it is stored exactly once, or refused.
+    /// Sends once more what is in doubt, if anything is. Once that succeeds, it is stored exactly once; a refusal that says
+    /// nothing about the attempts before leaves it in doubt.
     ///
     /// # Errors
     /// As [`Self::append`], but never [`AppendError::InDoubt`].
@@ -161,6 +171,11 @@ impl Producer {
                 }
             };
             attempts.answered();
+            let before = if answered.sent == Sent::Twice { Doubt::MayBeStored } else { before };
+            if before == Doubt::None && pending.is_duplicate(&answered) {
+                self.pending = None;
+                return Err(AppendError::Duplicate { last: number(&answered.headers, PRODUCER_SEQ) });
+            }
             if answered.status.is_success() {
                 let end = answered.next_offset().ok();
                 if pending.call.headers.contains_key(CLOSED) {
@@ -174,6 +189,8 @@ impl Producer {
                 (AppendError::StaleEpoch { current }, Claim::Next, Doubt::None) => {
                     self.begin(current.saturating_add(1));
                 }
+                // It is still pending: a new append would get its number, and be taken for it.
+                (error, _, Doubt::MayBeStored) if !error.settles() => return Err(error),
                 (error, ..) => {
                     self.pending = None;
                     return Err(error);
@@ -189,7 +206,7 @@ impl Producer {
         }
         call.repeat = match self.claim {
             Claim::Never => Repeat::Harmless,
-            // An attempt that the connection repeated by itself would be in doubt unseen.
+            // A repeat would leave the first in doubt, and then no epoch is claimed.
             Claim::Next => Repeat::Never,
         };
         call.headers.insert(HeaderName::from_static(PRODUCER), self.id.clone());

@@ -161,6 +161,114 @@ async fn the_next_epoch_is_claimed_unless_the_append_may_be_stored() {
     }
 }
 
+/// The first attempt was stored and its answer lost; what then refuses has not looked for it.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_says_nothing_of_a_lost_attempt_leaves_it_in_doubt() {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "405 Method Not Allowed"] {
+        let (stream, server) = stream();
+        let answers = vec![
+            String::new(),
+            answer(status, "", ""),
+            answer(status, "", ""),
+            answer("204 No Content", "Producer-Seq: 5\r\n", ""),
+            stored("2"),
+        ];
+        let script = tokio::spawn(play(server, answers));
+        let mut producer = Producer::new(&stream, "shop").unwrap().seq(5);
+        let refused = producer.append(Append::json("a").unwrap()).await;
+        assert!(matches!(refused, Err(AppendError::Failed(Error::Refused(_)))), "{status}: {refused:?}");
+        let next = producer.append(Append::json("b").unwrap()).await;
+        assert!(matches!(next, Err(AppendError::InDoubt)), "{status}: {next:?}");
+        assert!(matches!(producer.settle().await, Err(AppendError::Failed(Error::Refused(_)))), "{status}");
+        assert_eq!(producer.settle().await.unwrap(), None);
+        assert_eq!(producer.append(Append::json("b").unwrap()).await.unwrap(), Some(offset("2")));
+        let sent: Vec<_> = script
+            .await
+            .unwrap()
+            .iter()
+            .map(|asked| {
+                let body = String::from_utf8_lossy(&asked.body).into_owned();
+                (asked.header("producer-seq").unwrap().to_owned(), body)
+            })
+            .collect();
+        let (a, b) = (("5".to_owned(), r#"["a"]"#.to_owned()), ("6".to_owned(), r#"["b"]"#.to_owned()));
+        assert_eq!(sent, [a.clone(), a.clone(), a.clone(), a, b], "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_settles_a_lost_attempt_frees_its_number() {
+    for refusal in [
+        answer("409 Conflict", "Stream-Closed: true\r\n", ""),
+        answer("403 Forbidden", "Producer-Epoch: 7\r\n", ""),
+        answer("409 Conflict", "Producer-Expected-Seq: 3\r\nProducer-Received-Seq: 5\r\n", ""),
+        answer("409 Conflict", "", ""),
+    ] {
+        let (stream, server) = stream();
+        let script = tokio::spawn(play(server, vec![String::new(), refusal.clone(), stored("1")]));
+        let mut producer = Producer::new(&stream, "shop").unwrap().seq(5);
+        producer.append(Append::json(&1).unwrap()).await.unwrap_err();
+        assert_eq!(producer.append(Append::json(&2).unwrap()).await.unwrap(), Some(offset("1")), "{refusal}");
+        assert_eq!(numbers(&script.await.unwrap()), [("0", "5"); 3]);
+    }
+}
+
+/// The second append is taken on a connection that then breaks, and repeated on another at once.
+#[tokio::test(start_paused = true)]
+async fn an_append_that_the_connection_repeats_is_in_doubt() {
+    for (second, expected) in [
+        (Some(answer("204 No Content", "Producer-Seq: 1\r\n", "")), "None"),
+        (Some(answer("403 Forbidden", "", "")), "the server answered 403"),
+        (None, "the connection broke"),
+    ] {
+        let (builder, mut server) = fake::builder();
+        let client = builder.max_retries(0).build().unwrap();
+        let stream = DurableStream::new(&client, PATH).unwrap();
+        let script = tokio::spawn(async move {
+            let mut peer = server.accept().await;
+            peer.request().await.unwrap();
+            peer.send(stored("1")).await;
+            peer.request().await.unwrap();
+            // Without an answer to come, no connection is taken any more.
+            let Some(second) = second else { return };
+            drop(peer);
+            let mut peer = server.accept().await;
+            peer.request().await.unwrap();
+            peer.send(second).await;
+        });
+        let mut producer = Producer::new(&stream, "shop").unwrap();
+        producer.append(Append::json(&1).unwrap()).await.unwrap();
+        let done = producer.append(Append::json(&2).unwrap()).await;
+        let said = done.as_ref().map_or_else(AppendError::to_string, |end| format!("{end:?}"));
+        assert_eq!(said, expected);
+        script.await.unwrap();
+        if done.is_err() {
+            let next = producer.append(Append::json(&3).unwrap()).await;
+            assert!(matches!(next, Err(AppendError::InDoubt)), "{next:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_in_doubt_is_not_stored_by_a_duplicate() {
+    let (stream, server) = stream();
+    let taken = || answer("204 No Content", "Producer-Seq: 9\r\n", "");
+    let closed = answer("204 No Content", "Producer-Seq: 5\r\nStream-Closed: true\r\n", "");
+    let script = tokio::spawn(play(server, vec![taken(), taken(), taken(), closed]));
+    let mut producer = Producer::new(&stream, "shop").unwrap().seq(5);
+    let last = Append::json(&2).unwrap();
+    for done in [
+        producer.append(Append::json(&1).unwrap()).await,
+        producer.close(Some(last)).await,
+        producer.close(None).await,
+    ] {
+        assert!(matches!(done, Err(AppendError::Duplicate { last: Some(9) })), "{done:?}");
+    }
+    // The first answer to a close without content is 204, too.
+    producer.close(None).await.unwrap();
+    assert_eq!(numbers(&script.await.unwrap()), [("0", "5"); 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_append_without_a_producer_is_made_once() {
     let (stream, mut server) = stream();
