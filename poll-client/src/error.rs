@@ -50,6 +50,8 @@ pub enum Error {
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
+    /// Its `type`, which is a URL, unless that is missing or `about:blank` and says no more than the status.
+    pub kind: Option<String>,
     /// The kind of problem; may be empty.
     pub title: String,
     /// This occurrence of it; may be empty.
@@ -59,7 +61,10 @@ pub struct Problem {
 }
 
 impl Error {
-    /// Whether the same request may succeed later.
+    /// What a [`Self::Timeout`] waited for if nothing was sent.
+    pub(crate) const CONNECTION: &str = "connection";
+
+    /// Whether the same request may succeed later. [`Self::may_have_happened`] says whether it may have succeeded already.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -70,6 +75,23 @@ impl Error {
             | Self::Cut => true,
             Self::Refused(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Usage(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// Whether the server may have done what was asked all the same, so that asking again may do it twice: the connection
+    /// was lost or the time was over after the request may have been sent, the answer could not be understood, or it was
+    /// 500, 502, 504, or the 503 by which a server says that it does not know.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Protocol(_) => true,
+            Self::Timeout { waiting_for, .. } => *waiting_for != Self::CONNECTION,
+            Self::Refused(problem) => match problem.status {
+                500 | 502 | 504 => true,
+                503 => problem.kind.as_ref().is_some_and(|kind| kind.ends_with(Problem::OUTCOME_UNKNOWN)),
+                _ => false,
+            },
+            Self::Usage(_) | Self::Connect { .. } | Self::Draining | Self::Cut => false,
         }
     }
 
@@ -99,19 +121,23 @@ impl Error {
 impl Problem {
     /// The longest error body that is read.
     pub(crate) const MAX_BODY: usize = 64 * 1024;
+    /// How the type of a 503 ends if a publish may have been kept. A server's 503 of any other type is one that was not.
+    const OUTCOME_UNKNOWN: &str = "/outcome-unknown";
 
     /// Reads an error answer. If the body is not problem details, the texts stay empty.
     pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Box<Self> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Details {
+            r#type: String,
             title: String,
             detail: String,
             error: String,
         }
         let details: Details = serde_json::from_slice(body).unwrap_or_default();
         let detail = if details.detail.is_empty() { details.error } else { details.detail };
-        Box::new(Self { status, title: details.title, detail, retry_after: retry_after(headers) })
+        let kind = Some(details.r#type).filter(|kind| !matches!(kind.as_str(), "" | "about:blank"));
+        Box::new(Self { status, kind, title: details.title, detail, retry_after: retry_after(headers) })
     }
 }
 
@@ -204,7 +230,40 @@ mod tests {
             br#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"channel full"}"#;
         let problem = Problem::read(429, &HeaderMap::new(), body);
         assert_eq!(problem.to_string(), "the server answered 429: Too Many Requests: channel full");
+        assert_eq!(problem.kind, None);
         let problem = Problem::read(502, &HeaderMap::new(), b"<html>");
-        assert_eq!(problem.to_string(), "the server answered 502");
+        assert_eq!((problem.to_string().as_str(), problem.kind), ("the server answered 502", None));
+    }
+
+    #[test]
+    fn what_was_not_sent_or_was_refused_has_not_happened_and_all_else_may_have() {
+        let refused =
+            |status, body: &str| Error::Refused(Problem::read(status, &HeaderMap::new(), body.as_bytes()));
+        let timeout = |waiting_for| Error::Timeout { waiting_for, after: Duration::from_secs(10) };
+        let typed = |kind: &str| format!(r#"{{"type":"{kind}","title":"Service Unavailable","status":503}}"#);
+        for error in [
+            Error::connection("reset"),
+            timeout("answer"),
+            timeout("byte of the answer"),
+            Error::Protocol("a receipt without a number".to_owned()),
+            refused(500, ""),
+            refused(502, "<html>"),
+            refused(504, ""),
+            refused(503, &typed("https://github.com/poll-rs/poll/problems/outcome-unknown")),
+        ] {
+            assert!(error.may_have_happened(), "{error}");
+        }
+        for error in [
+            Error::Usage("no such header".to_owned()),
+            Error::Connect { authority: "h:1".to_owned(), source: io::ErrorKind::ConnectionRefused.into() },
+            timeout(Error::CONNECTION),
+            refused(400, ""),
+            refused(429, ""),
+            refused(503, ""),
+            refused(503, &typed("about:blank")),
+            refused(507, ""),
+        ] {
+            assert!(!error.may_have_happened(), "{error}");
+        }
     }
 }

@@ -186,7 +186,7 @@ impl Inner {
         let within = self.settings.connect_within;
         let authority = &self.base.authority;
         let Ok(connected) = timeout(within, self.open(protocol)).await else {
-            return Err(Error::Timeout { waiting_for: "connection", after: within });
+            return Err(Error::Timeout { waiting_for: Error::CONNECTION, after: within });
         };
         connected.map_err(|source| Error::Connect { authority: authority.clone(), source })
     }

@@ -45,8 +45,8 @@ impl Client {
     /// Publishes a message, without retries.
     ///
     /// # Errors
-    /// Any. After [`Error::Connection`] or [`Error::Timeout`] the message may still have been published; use
-    /// [`Self::publish_once`] if that matters.
+    /// Any. Where [`Error::may_have_happened`], the message may be published all the same: ask that before publishing it
+    /// anew, or use [`Self::publish_once`].
     pub async fn publish(&self, channel: &ChannelName, payload: &Payload) -> Result<Receipt, Error> {
         let body = self.post(&message_call(self, channel, payload)).await?;
         read(&body)
@@ -70,7 +70,8 @@ impl Client {
     /// messages and 1 MiB.
     ///
     /// # Errors
-    /// As [`Self::publish`]; [`Error::Usage`] if a value cannot be serialized.
+    /// As [`Self::publish`], so ask [`Error::may_have_happened`] before publishing them anew; [`Error::Usage`] if a value
+    /// cannot be serialized.
     pub async fn publish_many<T: Serialize>(
         &self,
         channel: &ChannelName,

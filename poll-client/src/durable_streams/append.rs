@@ -77,8 +77,8 @@ impl DurableStream {
     /// Appends, without retries, and returns the stream's new end.
     ///
     /// # Errors
-    /// Any. After [`Error::Connection`] or [`Error::Timeout`] it may still have been appended; a
-    /// [`Producer`](super::Producer) knows.
+    /// Any. Where [`AppendError::may_have_happened`], it may be appended all the same: ask that before appending it anew. A
+    /// [`Producer`](super::Producer) appends once however often it has to try.
     pub async fn append(&self, append: Append) -> Result<Offset, AppendError> {
         self.write_once(&self.append_call(append)).await
     }

@@ -43,6 +43,13 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// Whether what was to be appended without a producer may be stored all the same, as [`Error::may_have_happened`].
+    /// A [`Producer`](super::Producer) keeps account of that itself: its next append is [`Self::InDoubt`].
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.may_have_happened())
+    }
+
     /// The refusal in an answer that is not a success.
     pub(super) fn refused(answered: &Answered) -> Self {
         let number = |name| number(&answered.headers, name);

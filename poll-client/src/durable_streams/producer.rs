@@ -162,8 +162,8 @@ impl Producer {
                     continue;
                 }
                 Err(error) => {
-                    // Not to be opened is not to be sent.
-                    if matches!(error, Error::Connect { .. }) {
+                    // No connection could be opened, say.
+                    if !error.may_have_happened() {
                         pending.doubt = before;
                     }
                     attempts.failed(error).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use poll_client::durable_streams::{Append, DurableStream};
 use poll_client::{Error, IdempotencyKey, Payload, Step};
 use tokio::time::Instant;
 
@@ -65,6 +66,43 @@ async fn without_a_key_it_is_tried_once_with_one_until_it_is_done() {
         .map(|asked| asked.header("idempotency-key").map(str::to_owned))
         .collect();
     assert_eq!(keys, [None, Some("k1".to_owned()), Some("k1".to_owned()), Some("k1".to_owned())]);
+}
+
+/// Of a publish without a key, which the caller must not repeat on a guess.
+#[tokio::test(start_paused = true)]
+async fn an_error_says_whether_the_message_may_be_published() {
+    let unavailable = |kind: &str| {
+        let body = format!(r#"{{"type":"{kind}","title":"Service Unavailable","status":503,"detail":"d"}}"#);
+        answer("503 Service Unavailable", "Content-Type: application/problem+json\r\n", &body)
+    };
+    let unknown = "https://github.com/poll-rs/poll/problems/outcome-unknown";
+    for (answer, kind, may_have_happened) in [
+        (unavailable(unknown), Some(unknown), true),
+        (unavailable("about:blank"), None, false),
+        (String::new(), None, true),
+        (answer("201 Created", "", "{}"), None, true),
+    ] {
+        let (client, server) = fake::client();
+        let script = tokio::spawn(play(server, vec![answer.clone(); 3]));
+        let (text, texts) = (Payload::text("x"), ["x"]);
+        let append = Append::new("text/plain", "x").unwrap();
+        let errors = [
+            client.publish(&channel(), &text).await.unwrap_err(),
+            client.publish_many(&channel(), &texts).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.may_have_happened(), may_have_happened, "{answer}: {error}");
+            if let Error::Refused(problem) = error {
+                assert_eq!(problem.kind.as_deref(), kind);
+            }
+        }
+        let stream = DurableStream::new(&client, "/v1/stream/c").unwrap();
+        let error = stream.append(append).await.unwrap_err();
+        assert_eq!(error.may_have_happened(), may_have_happened, "{answer}: {error}");
+        script.await.unwrap();
+        let error = client.publish(&channel(), &text).await.unwrap_err();
+        assert!(matches!(error, Error::Connect { .. }) && !error.may_have_happened(), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
