@@ -61,6 +61,7 @@ pub(crate) struct Base {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) backoff: BackoffSettings,
+    pub(crate) repeat_within: Duration,
     pub(crate) connect_within: Duration,
     pub(crate) answer_within: Duration,
     pub(crate) heartbeat: Duration,
@@ -114,6 +115,7 @@ impl Client {
             keep: Keep { idle: 10, idle_for: Duration::from_secs(90) },
             settings: Settings {
                 backoff: BackoffSettings::default(),
+                repeat_within: Duration::from_secs(270),
                 connect_within: Duration::from_secs(10),
                 answer_within: Duration::from_secs(10),
                 heartbeat: Duration::from_secs(15),
@@ -174,6 +176,17 @@ impl Builder {
     #[must_use]
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.settings.backoff.max_retries = Some(retries);
+        self
+    }
+
+    /// How long a publish with a key is repeated after the first attempt that may have been kept. Then the server may have
+    /// forgotten the key, and would publish a second time. Time for which the machine sleeps may not count.
+    ///
+    /// Default 270 s: a server remembers a key for 300 s unless it was started otherwise (`--idempotency-seconds`), and may
+    /// get an attempt 30 s after it began: 10 s each to lose a connection, open another and be answered.
+    #[must_use]
+    pub fn repeat_within(mut self, time: Duration) -> Self {
+        self.settings.repeat_within = time;
         self
     }
 

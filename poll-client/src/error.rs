@@ -43,6 +43,8 @@ pub enum Error {
     Cut,
     /// The answer is not one of a poll server.
     Protocol(String),
+    /// The last of several attempts failed so, and one before it may have been done.
+    InDoubt(Box<Error>),
 }
 
 /// An error answer, with problem details (RFC 9457) if the server sent them.
@@ -75,16 +77,17 @@ impl Error {
             | Self::Cut => true,
             Self::Refused(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Usage(_) | Self::Protocol(_) => false,
+            Self::InDoubt(last) => last.is_transient(),
         }
     }
 
     /// Whether the server may have done what was asked all the same, so that asking again may do it twice: the connection
     /// was lost or the time was over after the request may have been sent, the answer could not be understood, or it was
-    /// 500, 502, 504, or the 503 by which a server says that it does not know.
+    /// 500, 502, 504, or the 503 by which a server says that it does not know. Also if that is how an earlier attempt failed.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Protocol(_) => true,
+            Self::Connection(_) | Self::Protocol(_) | Self::InDoubt(_) => true,
             Self::Timeout { waiting_for, .. } => *waiting_for != Self::CONNECTION,
             Self::Refused(problem) => match problem.status {
                 500 | 502 | 504 => true,
@@ -100,6 +103,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(problem) => problem.retry_after,
+            Self::InDoubt(last) => last.retry_after(),
             _ => None,
         }
     }
@@ -109,8 +113,14 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
+            Self::InDoubt(last) => last.status(),
             _ => None,
         }
+    }
+
+    /// The same, after an earlier attempt that may have been done.
+    pub(crate) fn in_doubt(self) -> Self {
+        if self.may_have_happened() { self } else { Self::InDoubt(Box::new(self)) }
     }
 
     pub(crate) fn connection(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -175,6 +185,7 @@ impl fmt::Display for Error {
             Self::Draining => f.write_str("the server is going away"),
             Self::Cut => f.write_str("the stream ended without its closing line"),
             Self::Protocol(what) => write!(f, "not an answer of a poll server: {what}"),
+            Self::InDoubt(_) => f.write_str("an earlier attempt may have succeeded, and the last one failed"),
         }
     }
 }
@@ -194,6 +205,7 @@ impl std::error::Error for Error {
         match self {
             Self::Connect { source, .. } => Some(source),
             Self::Connection(source) => Some(&**source),
+            Self::InDoubt(last) => Some(&**last),
             _ => None,
         }
     }

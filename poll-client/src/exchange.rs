@@ -134,10 +134,12 @@ impl Inner {
         if wanted.contains(&answer.status.as_u16()) {
             return Ok(answer);
         }
-        let (status, headers) = (answer.status.as_u16(), answer.headers.clone());
+        let (status, headers, sent) = (answer.status.as_u16(), answer.headers.clone(), answer.sent);
         // A body that is too long or breaks off must not hide the status.
         let body = answer.whole(Problem::MAX_BODY, self.settings.answer_within).await.unwrap_or_default();
-        Err(Error::Refused(Problem::read(status, &headers, &body)))
+        let refused = Error::Refused(Problem::read(status, &headers, &body));
+        let in_doubt = sent == Sent::Twice && !call.method.is_safe();
+        Err(if in_doubt { refused.in_doubt() } else { refused })
     }
 
     async fn head(&self, sender: &mut Sender, call: &Call) -> Result<http::Response<Incoming>, Unanswered> {

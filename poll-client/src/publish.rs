@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::client::{Client, header_value};
@@ -52,10 +53,13 @@ impl Client {
         read(&body)
     }
 
-    /// Publishes a message exactly once: the key makes retries safe within the server's window (300 s by default).
+    /// Publishes a message exactly once: the key makes retries safe within the server's window (300 s by default), so none
+    /// is made later than [`Builder::repeat_within`](crate::Builder::repeat_within).
     ///
     /// # Errors
-    /// Those that are not transient, or the last one once the client's retries are used up.
+    /// Those that are not transient, or the last one once the client's retries are used up, or the time for them is over.
+    /// Where [`Error::may_have_happened`], the message may be published all the same; to do this again with the same key
+    /// within the server's window tells.
     pub async fn publish_once(
         &self,
         channel: &ChannelName,
@@ -124,14 +128,29 @@ impl Client {
     }
 
     async fn post_until_done(&self, call: &Call) -> Result<Bytes, Error> {
+        let within = self.inner.settings.repeat_within;
         let mut attempts = Attempts::new(&self.inner);
+        // When the first attempt began that may have been kept: the server knows the key since then, or later.
+        let mut in_doubt_since = None;
         loop {
-            match self.post(call).await {
+            let begun = Instant::now();
+            let error = match self.post(call).await {
                 Ok(body) => {
                     attempts.answered();
                     return Ok(body);
                 }
-                Err(error) => attempts.failed(error).await?,
+                Err(error) => error,
+            };
+            if error.may_have_happened() {
+                in_doubt_since.get_or_insert(begun);
+            }
+            let is_in_time = |wait: &Duration| {
+                in_doubt_since.is_none_or(|since| since.elapsed().saturating_add(*wait) <= within)
+            };
+            match attempts.wait_after(&error).filter(is_in_time) {
+                Some(wait) => attempts.wait(&error, wait).await,
+                None if in_doubt_since.is_some() => return Err(error.in_doubt()),
+                None => return Err(error),
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Whether a request may be made again is its maker's business. Subscriptions have a loop of their own.
 
+use std::time::Duration;
+
 use crate::backoff::Backoff;
 use crate::client::Inner;
 use crate::error::Error;
@@ -21,15 +23,22 @@ impl<'a> Attempts<'a> {
 
     /// Waits for the next attempt; the error comes back if it is not transient, or once the client's retries are used up.
     pub(crate) async fn failed(&mut self, error: Error) -> Result<(), Error> {
-        if !error.is_transient() {
-            return Err(error);
-        }
-        let Some(wait) = self.backoff.failed(error.retry_after()) else { return Err(error) };
+        let Some(wait) = self.wait_after(&error) else { return Err(error) };
+        self.wait(&error, wait).await;
+        Ok(())
+    }
+
+    /// How long to wait after a failure; `None` if it is not transient, or once the client's retries are used up.
+    pub(crate) fn wait_after(&mut self, error: &Error) -> Option<Duration> {
+        if error.is_transient() { self.backoff.failed(error.retry_after()) } else { None }
+    }
+
+    /// Waits for the next attempt.
+    pub(crate) async fn wait(&mut self, error: &Error, wait: Duration) {
         self.health = Health::Failing;
         self.client.stats.retries.add(1);
-        self.client.notice(&Notice::Retrying { error: &error, wait });
+        self.client.notice(&Notice::Retrying { error, wait });
         tokio::time::sleep(wait).await;
-        Ok(())
     }
 
     /// The request was answered.

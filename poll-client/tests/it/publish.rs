@@ -132,6 +132,86 @@ async fn retries_of_a_keyed_publish_run_out() {
     assert_eq!(client.counts().retries, 3);
 }
 
+/// The server took the publish and is gone. Once it is back it may have forgotten the key.
+#[tokio::test(start_paused = true)]
+async fn a_keyed_publish_is_not_repeated_when_its_key_may_be_forgotten() {
+    let seconds = Duration::from_secs;
+    for (setting, within) in [(None, seconds(270)), (Some(seconds(40)), seconds(40))] {
+        let (builder, server) = fake::builder();
+        let builder = match setting {
+            Some(time) => builder.repeat_within(time),
+            None => builder,
+        };
+        let client = builder.build().unwrap();
+        let script = tokio::spawn(play(server, vec![String::new()]));
+        let (channel, key, begun) = (channel(), IdempotencyKey::parse("k1").unwrap(), Instant::now());
+        let published = client.publish_many_once(&channel, &["x"], &key);
+        let error = tokio::time::timeout(seconds(3600), published).await.unwrap().unwrap_err();
+        script.await.unwrap();
+        // The attempt that would have been too late is at most 30 s away.
+        let elapsed = begun.elapsed();
+        assert!(elapsed <= within && elapsed + seconds(30) > within, "{elapsed:?}");
+        assert!(client.counts().retries > 0 && error.is_transient() && error.may_have_happened());
+        let Error::InDoubt(last) = error else { panic!("{error}") };
+        assert_eq!(last.to_string(), "cannot connect to fake:1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_outlasts_the_key_is_waited_only_if_nothing_was_kept() {
+    let later = |kind: &str| {
+        answer("503 Service Unavailable", "Retry-After: 280\r\n", &format!(r#"{{"type":"{kind}"}}"#))
+    };
+    let key = IdempotencyKey::parse("k1").unwrap();
+    for (refusal, is_in_doubt) in [(later("about:blank"), false), (later("/outcome-unknown"), true)] {
+        let (client, server) = fake::client();
+        let begun = Instant::now();
+        let script = tokio::spawn(play(server, vec![refusal, answer("201 Created", "", &receipt(9))]));
+        let published = client.publish_once(&channel(), &Payload::text("x"), &key).await;
+        if is_in_doubt {
+            assert!(published.unwrap_err().may_have_happened());
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            script.abort();
+        } else {
+            assert_eq!(published.unwrap().seq.get(), 9);
+            script.await.unwrap();
+        }
+    }
+}
+
+/// The refusal is about the repeat: what the first attempt did is not known.
+#[tokio::test(start_paused = true)]
+async fn a_refused_repeat_does_not_say_that_nothing_was_published() {
+    let refused = answer("403 Forbidden", "", "");
+    let key = IdempotencyKey::parse("k1").unwrap();
+    let (client, server) = fake::client();
+    let script = tokio::spawn(play(server, vec![refused.clone(), String::new(), refused.clone()]));
+    for is_in_doubt in [false, true] {
+        let error = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap_err();
+        assert_eq!((error.status(), error.may_have_happened()), (Some(403), is_in_doubt));
+        assert_eq!(matches!(error, Error::InDoubt(_)), is_in_doubt);
+    }
+    script.await.unwrap();
+
+    // The connection that broke is one that was used before, so the repeat is not even an attempt of its own.
+    let (client, mut server) = fake::client();
+    let script = tokio::spawn(async move {
+        let mut peer = server.accept().await;
+        peer.request().await.unwrap();
+        peer.send(answer("201 Created", "", &receipt(1))).await;
+        peer.request().await.unwrap();
+        drop(peer);
+        let mut peer = server.accept().await;
+        peer.request().await.unwrap();
+        peer.send(refused).await;
+    });
+    client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap();
+    let error = client.publish_once(&channel(), &Payload::text("y"), &key).await.unwrap_err();
+    assert!(matches!(error, Error::InDoubt(_)) && error.status() == Some(403), "{error}");
+    assert_eq!(client.counts().retries, 0);
+    script.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_are_json_lines() {
     let (client, server) = fake::client();
