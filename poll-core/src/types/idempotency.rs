@@ -27,6 +27,7 @@ pub struct SeqRange {
     pub count: u32,
 }
 
+#[cfg(feature = "disk")]
 impl SeqRange {
     /// The number of the last message; the one that the publish came after if it had none.
     pub(crate) fn last(&self) -> Seq {
