@@ -27,13 +27,6 @@ pub enum AppendError {
         /// The number that it got.
         received: u64,
     },
-    /// The server has an append of this number, and none that the producer knows of: another program's under the same id, an
-    /// earlier run's in the same epoch, or this one if a proxy repeated it. The producer's number stays as it was; a new
-    /// [`Producer`](super::Producer) in a later epoch can go on.
-    Duplicate {
-        /// The number of the last append in the epoch, if the server said so.
-        last: Option<u64>,
-    },
     /// An earlier append of the producer was not answered, so it may be stored or not: [`settle`](super::Producer::settle)
     /// it first. As long as the server refuses to look, only a new [`Producer`](super::Producer) in a later epoch can go on.
     InDoubt,
@@ -73,7 +66,7 @@ impl AppendError {
         match self {
             Self::Closed { .. } | Self::StaleEpoch { .. } | Self::Gap { .. } => true,
             Self::Failed(error) => error.status() == Some(409),
-            Self::Duplicate { .. } | Self::InDoubt => false,
+            Self::InDoubt => false,
         }
     }
 }
@@ -92,7 +85,6 @@ impl fmt::Display for AppendError {
             Self::Gap { expected, received } => {
                 write!(f, "append {expected} of the producer is missing before {received}")
             }
-            Self::Duplicate { .. } => f.write_str("the server has an append of this number already"),
             Self::InDoubt => f.write_str("an earlier append of the producer is in doubt"),
             Self::Failed(error) => error.fmt(f),
         }

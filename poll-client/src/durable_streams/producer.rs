@@ -1,10 +1,10 @@
 //! Producers: appends that may be repeated, because the server knows each by its number.
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{HeaderName, HeaderValue};
-use http::{Method, StatusCode};
 
-use super::answer::{Answered, CLOSED, EPOCH, PRODUCER, PRODUCER_SEQ, number};
+use super::answer::{Answered, CLOSED, EPOCH, PRODUCER, PRODUCER_SEQ};
 use super::append::{Append, closing};
 use super::error::AppendError;
 use super::offset::Offset;
@@ -62,14 +62,6 @@ enum Doubt {
     MayBeStored,
 }
 
-impl Pending {
-    /// Whether the server had the append's number before. 204 says so, but is also the first answer to a close without
-    /// content, after which the stream is closed.
-    fn is_duplicate(&self, answered: &Answered) -> bool {
-        answered.status == StatusCode::NO_CONTENT && !(self.call.body.is_empty() && answered.is_closed())
-    }
-}
-
 impl Producer {
     /// A producer of this name, in epoch 0 and at append 0.
     ///
@@ -98,7 +90,7 @@ impl Producer {
         self
     }
 
-    /// Goes on within an epoch, at this append. One that the server has had already is [`AppendError::Duplicate`].
+    /// Goes on within an epoch, at this append. One that the server has already, from an earlier run, is taken for the same.
     #[must_use]
     pub fn seq(mut self, seq: u64) -> Self {
         self.seq = seq;
@@ -172,10 +164,6 @@ impl Producer {
             };
             attempts.answered();
             let before = if answered.sent == Sent::Twice { Doubt::MayBeStored } else { before };
-            if before == Doubt::None && pending.is_duplicate(&answered) {
-                self.pending = None;
-                return Err(AppendError::Duplicate { last: number(&answered.headers, PRODUCER_SEQ) });
-            }
             if answered.status.is_success() {
                 let end = answered.next_offset().ok();
                 if pending.call.headers.contains_key(CLOSED) {

@@ -250,26 +250,6 @@ async fn an_append_that_the_connection_repeats_is_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_in_doubt_is_not_stored_by_a_duplicate() {
-    let (stream, server) = stream();
-    let taken = || answer("204 No Content", "Producer-Seq: 9\r\n", "");
-    let closed = answer("204 No Content", "Producer-Seq: 5\r\nStream-Closed: true\r\n", "");
-    let script = tokio::spawn(play(server, vec![taken(), taken(), taken(), closed]));
-    let mut producer = Producer::new(&stream, "shop").unwrap().seq(5);
-    let last = Append::json(&2).unwrap();
-    for done in [
-        producer.append(Append::json(&1).unwrap()).await,
-        producer.close(Some(last)).await,
-        producer.close(None).await,
-    ] {
-        assert!(matches!(done, Err(AppendError::Duplicate { last: Some(9) })), "{done:?}");
-    }
-    // The first answer to a close without content is 204, too.
-    producer.close(None).await.unwrap();
-    assert_eq!(numbers(&script.await.unwrap()), [("0", "5"); 4]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_append_without_a_producer_is_made_once() {
     let (stream, mut server) = stream();
     let append = tokio::spawn(async move {
