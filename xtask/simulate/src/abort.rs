@@ -11,7 +11,7 @@ use anyhow::Result;
 use poll_core::journal::disk::{Panicked, on_panic};
 
 use crate::disk::Disk;
-use crate::run::{Counts, Outcome, refuse};
+use crate::outcome::{Counts, Outcome, refuse};
 use crate::trace;
 
 thread_local! {

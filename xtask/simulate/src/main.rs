@@ -16,6 +16,7 @@ mod disk;
 mod fault;
 mod hunt;
 mod network;
+mod outcome;
 mod planted;
 mod platform;
 mod random;
@@ -32,7 +33,8 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use poll_core::planted::Bug;
 
-use self::run::{Counts, Verbosity, fix_hashes, run};
+use self::outcome::Counts;
+use self::run::{Verbosity, fix_hashes, run};
 
 /// One seed in so many is run twice, and must give the same both times.
 const TWICE: u64 = 16;
@@ -91,15 +93,6 @@ impl Simulate {
         );
         ensure!(failed.is_empty(), "{} seeds failed: {failed:?}", failed.len());
         Ok(())
-    }
-}
-
-impl Counts {
-    fn add(&mut self, other: Self) {
-        self.operations += other.operations;
-        self.faults += other.faults;
-        self.harmed += other.harmed;
-        self.refused += other.refused;
     }
 }
 

@@ -23,11 +23,12 @@ use crate::abort;
 use crate::disk::{Disk, Harm};
 use crate::fault::{self, Effect, Plan};
 use crate::network::{ADDRESS, Network};
+use crate::outcome::{Counts, Outcome, refuse};
 use crate::planted;
 use crate::platform::Clock;
 use crate::random::Random;
 use crate::server::{Server, Stop, damaged_for_good, until_ready};
-use crate::trace::{self, Transcript};
+use crate::trace;
 use crate::verdict::{self, Quiet};
 
 /// The one that chat reads, and another.
@@ -45,22 +46,6 @@ const ATTEMPTS: u32 = 60;
 const END: Duration = Duration::from_secs(3_600);
 /// The limit by the system's time, which also a busy machine does not reach.
 const HANG: Duration = Duration::from_secs(120);
-
-/// The result of a seed.
-pub(crate) struct Outcome {
-    pub(crate) hash: u64,
-    pub(crate) transcript: Transcript,
-    pub(crate) result: Result<Counts>,
-}
-
-/// What was done in it, and how often.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) operations: u64,
-    pub(crate) faults: u64,
-    pub(crate) harmed: u64,
-    pub(crate) refused: u64,
-}
 
 /// Whether a transcript of a run is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,12 +140,6 @@ async fn simulate(seed: u64, disk: Disk) -> Result<Counts> {
     };
     server.drain().await?;
     Ok(counts)
-}
-
-/// A store that was changed below the server may be refused; any other may not.
-pub(crate) fn refuse(disk: &Disk, why: &str, counts: Counts) -> Result<Counts> {
-    anyhow::ensure!(disk.harm() != Harm::None, "the server cannot use its store: {why}");
-    Ok(Counts { refused: 1, harmed: 1, ..counts })
 }
 
 async fn pause_for(pause: Duration) -> Result<Option<String>> {

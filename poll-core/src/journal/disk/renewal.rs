@@ -78,7 +78,7 @@ impl CommitState {
         if self.bare.contains(name) {
             return Ok(());
         }
-        let remains = tables.remains(name, old);
+        let remains = tables.read_before().and_then(|before| Remains::read(&before, name, old));
         // redb may fail from then on. If the commit fails, the next attempt does not ask again.
         if remains.as_ref().map_or(true, |remains| remains.is_damaged) {
             self.bare.insert(name.clone());

@@ -4,15 +4,14 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use redb::{
-    Database, Key, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition, Value,
-    WriteTransaction,
+    Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    Value, WriteTransaction,
 };
 use scopeguard::ScopeGuard;
 
 use super::codec::Totals;
 use super::fault::guarded;
 use super::format::{self, CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, Result};
-use super::renewal::Remains;
 use super::stored_channel::{self, End, StoredChannel};
 use super::weight::Weight;
 use crate::types::ChannelName;
@@ -105,9 +104,9 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// What a channel had before the commit beside its messages.
-    pub(super) fn remains(&self, name: &ChannelName, id: u64) -> Result<Remains> {
-        Remains::read(&self.before.database.begin_read()?, name, id)
+    /// The file as it was before the commit, read anew.
+    pub(super) fn read_before(&self) -> Result<ReadTransaction> {
+        Ok(self.before.database.begin_read()?)
     }
 
     /// The weight of messages that were there before the commit.
