@@ -128,6 +128,8 @@ pub(crate) struct Answer {
     /// How many messages are missing besides those in front of the view: between its messages, and in front of others that
     /// the dialect does not send.
     pub(crate) missing: u64,
+    /// The channel could not be read in time, so there may be more.
+    pub(crate) is_unread: bool,
     pub(crate) codings: Codings,
 }
 

@@ -265,7 +265,8 @@ impl LongPoll {
                 Ready::NotYet { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
                 Ready::First(count) => Some(first(&view, count)),
                 Ready::Over => {
-                    let answer = Answer { view, now, only: None, missing: self.missing, codings };
+                    let missing = self.missing;
+                    let answer = Answer { view, now, only: None, missing, is_unread: false, codings };
                     return Poll::Ready(Ok(Look::Over(answer)));
                 }
                 // There is no memory for what it has already, so it is refused.
@@ -275,7 +276,7 @@ impl LongPoll {
                     continue;
                 }
             };
-            let mut answer = Answer { view, now, only, missing: 0, codings };
+            let mut answer = Answer { view, now, only, missing: 0, is_unread: false, codings };
             answer.missing = self.missing + missing_between(answer.messages());
             let (read_state, given) = (&answer.view.read_state, answer.messages());
             let Some(left) = self.select(read_state, given) else {
@@ -371,7 +372,8 @@ impl LongPoll {
         let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
         let LongWait { worker, codings, .. } = &self.long_wait;
-        Ok(Answer { view, now: worker.now(), only: None, missing: self.missing, codings: *codings })
+        let (now, missing, codings) = (worker.now(), self.missing, *codings);
+        Ok(Answer { view, now, only: None, missing, is_unread: true, codings })
     }
 }
 

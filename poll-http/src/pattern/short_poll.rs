@@ -103,7 +103,7 @@ fn write(
     now: Timestamp,
 ) -> Result<Reply, Refusal> {
     let tag = native::etag(&view.read_state, question.limit);
-    let answer = Answer { view, now, only: None, missing: 0, codings };
+    let answer = Answer { view, now, only: None, missing: 0, is_unread: false, codings };
     answer.check_budget()?;
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
     // A HEAD delivers no messages.

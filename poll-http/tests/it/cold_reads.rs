@@ -45,6 +45,27 @@ async fn a_poll_holds_a_place_and_ends_in_its_own_time_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_poll_of_a_stream_that_could_not_be_read_is_not_up_to_date() {
+    let (shelf, store): (_, Store) = Shelf::store(5, &[]);
+    let world = World::over(store);
+    let all = world.get("/v1/stream/c?offset=-1").await;
+    assert_eq!(all.field("stream-up-to-date"), Some("true"));
+    let offset = |number: u64| format!("{number:016x}_{:016x}", 0);
+    assert_eq!(all.field("stream-next-offset"), Some(offset(5).as_str()));
+    let target = format!("/v1/stream/c?offset={}&live=long-poll", offset(2));
+    let poll = || world.get(&target);
+    shelf.hold();
+    let unread = poll().await;
+    assert_eq!(
+        (unread.status, unread.field("stream-next-offset")),
+        (204.try_into().unwrap(), Some(offset(2).as_str()))
+    );
+    assert_eq!(unread.field("stream-up-to-date"), None);
+    shelf.let_go();
+    assert_eq!(poll().await.field("stream-up-to-date"), Some("true"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poll_without_time_is_still_given_what_the_disk_has() {
     let (shelf, world) = held();
     let poll = world.later("/api/longpoll?channel=c&timeout=0");

@@ -116,10 +116,15 @@ impl CatchUp {
 
     /// Adds where the answer ends in the stream, and what it is missing.
     fn add_place(&self, reply: &mut Reply, view: &View) {
-        add_next(reply, view.next.seq);
+        self.add_unread_place(reply, view);
         if view.next.seq >= view.read_state.newest {
             add_up_to_date(reply);
         }
+    }
+
+    /// The same where the stream could not be read, so that there may be more.
+    fn add_unread_place(&self, reply: &mut Reply, view: &View) {
+        add_next(reply, view.next.seq);
         if is_end(view) {
             add_closed(reply);
         }
@@ -186,7 +191,11 @@ impl PollFormat for PollAnswer {
             None => {
                 let mut reply =
                     Reply { cache: Some(respond::NO_STORE.into()), ..respond::bare(StatusCode::NO_CONTENT) };
-                catch_up.add_place(&mut reply, view);
+                if answer.is_unread {
+                    catch_up.add_unread_place(&mut reply, view);
+                } else {
+                    catch_up.add_place(&mut reply, view);
+                }
                 reply
             }
         };
