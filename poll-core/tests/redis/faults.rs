@@ -3,7 +3,7 @@
 use poll_core::journal::FaultKind;
 use poll_core::journal::redis::Options;
 use poll_core::{Payload, Publish};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::nodes::{Node, retention, until};
 use super::proxy::{Cut, Proxy};
@@ -25,11 +25,6 @@ fn tell_without_waiting(server: &RedisServer, command: &'static [&'static str]) 
     let mut told = redis::cmd(command[0]);
     told.arg(&command[1..]).set_no_response(true);
     told.exec(&mut connection).unwrap();
-}
-
-fn signal(server: &RedisServer, signal: Signal) {
-    let process = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
-    kill_process(process, signal).unwrap();
 }
 
 #[tokio::test]
@@ -138,10 +133,10 @@ async fn a_redis_that_is_stopped_is_noticed() {
     let nodes = Node::several(&server.url(), 2).await;
     let traffic = Traffic::start(&nodes);
     traffic.flows().await;
-    signal(&server, Signal::STOP);
+    server.signal(Signal::STOP);
     nodes[0].red().await;
     nodes[1].red().await;
-    signal(&server, Signal::CONT);
+    server.signal(Signal::CONT);
     nodes[0].ready().await;
     traffic.flows().await;
     traffic.end().await.judge(Losses::None);
@@ -244,7 +239,7 @@ async fn publishes_that_have_no_room_are_refused() {
     let options = Options { queue_bytes: 10_000, ..Options::default() };
     let node = Node::with(&server.url(), options, retention()).await;
     node.ready().await;
-    signal(&server, Signal::STOP);
+    server.signal(Signal::STOP);
     let a = poll_core::ChannelName::parse("a").unwrap();
     let now = node.store.environment().now();
     let sends: Vec<_> = (0..30)
@@ -261,6 +256,6 @@ async fn publishes_that_have_no_room_are_refused() {
         refused += usize::from(format!("{failed:?}").contains("more waits"));
     }
     assert!((15..30).contains(&refused), "{refused} of 30 refused");
-    signal(&server, Signal::CONT);
+    server.signal(Signal::CONT);
     node.ready().await;
 }

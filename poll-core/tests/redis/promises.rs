@@ -5,7 +5,10 @@ use std::time::Duration;
 use poll_core::environment::Environment;
 use poll_core::journal::redis::{Durability, Options, RedisJournal};
 use poll_core::journal::{Archive, FaultKind, Health};
-use poll_core::{ChannelName, JournalError, Payload, Publish, PublishError, Published, Timestamp};
+use poll_core::{
+    ChannelName, IdempotencyKey, JournalError, Payload, Publish, PublishError, Published, Timestamp,
+};
+use rustix::process::Signal;
 
 use super::nodes::{Node, retention};
 use super::server::RedisServer;
@@ -40,6 +43,44 @@ async fn a_publish_waits_for_as_many_replicas_as_promised() {
         RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
     node.ready().await;
     publish(&node, "y").await.unwrap();
+}
+
+/// What is kept is not safe because it is asked for again: a publish under a key, and the end of a channel.
+#[tokio::test]
+async fn a_repeat_waits_for_as_many_replicas_as_promised() {
+    let master = RedisServer::start(&[]);
+    let port = master.address().port().to_string();
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+    let options = durable(Durability::Replicas(1));
+    let first = Node::with(&master.url(), options.clone(), retention()).await;
+    let second = Node::with(&master.url(), options, retention()).await;
+    for node in [&first, &second] {
+        node.ready().await;
+    }
+    let keyed = async |node: &Node| {
+        let message = Publish::one(Payload::text("x")).under(IdempotencyKey::parse("k").unwrap());
+        let name = ChannelName::parse("a").unwrap();
+        node.store.publish(node.store.environment().now(), &name, message).await.map(|_| ())
+    };
+    let close = async |node: &Node| {
+        node.store.close(node.store.environment().now(), &ChannelName::parse("b").unwrap()).await
+    };
+    replica.signal(Signal::STOP);
+    // One of two is a repeat, and both are sent before the health says that the replica is late.
+    let answers = tokio::join!(keyed(&first), keyed(&second), close(&first), close(&second));
+    for answer in <[_; 4]>::from(answers) {
+        let unknown = matches!(answer, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))));
+        assert!(unknown, "{answer:?}");
+    }
+    for node in [&first, &second] {
+        node.red().await;
+    }
+    replica.signal(Signal::CONT);
+    for node in [&first, &second] {
+        node.ready().await;
+        keyed(node).await.unwrap();
+        close(node).await.unwrap();
+    }
 }
 
 #[tokio::test]

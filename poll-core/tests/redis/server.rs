@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a Redis may take to start.
@@ -61,6 +62,12 @@ impl RedisServer {
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        kill_process(process, signal).unwrap();
     }
 
     /// Starts it again after [`kill`](Self::kill), on the same port and with the same files.

@@ -23,6 +23,9 @@ if operation == 'publish' then
           if payload ~= sub(ARGV[3], 17, 32) then
             return head('D') .. 'U'
           end
+          -- Written as it is: WAIT and WAITAOF wait for what came over the same connection, and what is answered for
+          -- again may have come over another.
+          call('SET', KEYS[1], record)
           return head('D') .. pack('>c1I4I8I4', 'A', birth, before, number)
         end
       end
@@ -37,6 +40,8 @@ if operation == 'publish' then
       end
     end
     if state % 2 == 1 and not change then
+      -- Likewise.
+      call('SET', KEYS[1], record)
       return head('D') .. 'C'
     end
   end

@@ -148,10 +148,17 @@ impl Link {
             return None;
         }
         let PendingPublish { publish, reply, partition, .. } = pending;
-        match published {
-            Published::Kept(kept) | Published::Changed(kept) => {
-                let is_change = matches!(published, Published::Changed(_));
-                state.changed(self, partition, mark, Census::of_own(&publish, &kept));
+        if let Published::Kept(kept) | Published::Changed(kept) = published {
+            state.changed(self, partition, mark, Census::of_own(&publish, &kept));
+        }
+        let now = self.now();
+        match (published, waited) {
+            // It is announced like any other, and may be lost all the same; so may what an earlier publish left.
+            (
+                Published::Kept(_) | Published::Changed(_) | Published::Repeated(..) | Published::Closed,
+                Err(NotMet(why)),
+            ) => answers.publish(reply, Err(JournalError::OutcomeUnknown(why.clone()).into())),
+            (Published::Kept(kept) | Published::Changed(kept), Ok(())) => {
                 let epoch = mark.generation.epoch(kept.birth);
                 let stamped = publish.drafts.iter().zip(kept.stamps());
                 let messages: Vec<_> =
@@ -162,36 +169,26 @@ impl Link {
                     at: message.at,
                 };
                 let outcome = Outcome::Kept(epoch, messages.iter().map(stamp).collect());
-                match waited {
-                    Ok(()) if is_change => {
-                        let publisher = Publisher { reply, outcome };
-                        state.follower.changed(&publish.channel, publisher, &self.host);
-                    }
-                    Ok(()) => {
-                        let run = OwnedRun { epoch, after: kept.before, messages, ending: kept.ending };
-                        let publisher = Publisher { reply, outcome };
-                        let (now, channel) = (self.now(), &publish.channel);
-                        state.follower.published(now, mark, channel, run, publisher, &self.host);
-                    }
-                    // It is announced like any other, and may be lost all the same.
-                    Err(NotMet(why)) => {
-                        let error = JournalError::OutcomeUnknown(why.clone());
-                        answers.publish(reply, Err(error.into()));
-                    }
+                let publisher = Publisher { reply, outcome };
+                if matches!(published, Published::Changed(_)) {
+                    state.follower.changed(&publish.channel, publisher, &self.host);
+                } else {
+                    let run = OwnedRun { epoch, after: kept.before, messages, ending: kept.ending };
+                    state.follower.published(now, mark, &publish.channel, run, publisher, &self.host);
                 }
             }
-            Published::Repeated(epoch, numbers) => {
+            (Published::Repeated(epoch, numbers), Ok(())) => {
                 let publisher = Publisher { reply, outcome: Outcome::Repeated(epoch, numbers) };
                 let newest = Seq::new(numbers.after.get() + u64::from(numbers.count));
-                let (now, waiting) = (self.now(), Waiting::Repeated(publisher));
+                let waiting = Waiting::Repeated(publisher);
                 state.follower.await_shown(now, &publish.channel, (epoch, newest), waiting, &self.host);
             }
-            Published::KeyReused => answers.publish(reply, Err(PublishError::KeyReused)),
-            Published::Closed => answers.publish(reply, Err(PublishError::Closed)),
-            Published::Full => answers.publish(reply, Err(self.too_many())),
-            Published::Hidden => answers.publish(reply, Err(PublishError::Hidden)),
-            Published::Over => answers.publish(reply, Ok(Outcome::Over)),
-            Published::Outdated => answers.publish(reply, Ok(Outcome::Outdated)),
+            (Published::Closed, Ok(())) => answers.publish(reply, Err(PublishError::Closed)),
+            (Published::KeyReused, _) => answers.publish(reply, Err(PublishError::KeyReused)),
+            (Published::Full, _) => answers.publish(reply, Err(self.too_many())),
+            (Published::Hidden, _) => answers.publish(reply, Err(PublishError::Hidden)),
+            (Published::Over, _) => answers.publish(reply, Ok(Outcome::Over)),
+            (Published::Outdated, _) => answers.publish(reply, Ok(Outcome::Outdated)),
         }
         None
     }

@@ -100,3 +100,22 @@ fn keys_expire_by_themselves() {
         assert!((300_000..500_000).contains(&left), "{letter}: {left}");
     }
 }
+
+/// WAIT and WAITAOF wait for what was written over the same connection, and what is repeated may have come over another.
+#[test]
+fn what_is_answered_for_again_can_be_waited_for() {
+    let mut redis = Redis::new(Retention::default());
+    let channel = name("default");
+    let publish = redis.publish(&channel, text("a")).under("k").closing();
+    redis.kept(&publish);
+    let changes = |redis: &mut Redis| {
+        let info: String = redis::cmd("INFO").arg("persistence").query(&mut redis.connection).unwrap();
+        let field = info.lines().find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        field.unwrap().parse::<u64>().unwrap()
+    };
+    for again in [publish.clone(), without_key(&publish)] {
+        let before = changes(&mut redis);
+        assert!(matches!(redis.done(&again), Published::Repeated(..) | Published::Closed));
+        assert!(changes(&mut redis) > before, "{again:?}");
+    }
+}
