@@ -101,9 +101,13 @@ if operation == 'publish' then
   if closes then
     state = state - state % 2 + 1
   end
-  local looks = now >= due or due > now + period
+  -- With another bound on age than at the last look, the stream's expiry is another as well. What is left of the time of
+  -- the next look, divided by a prime number, is the bound in seconds, to tell that.
+  local bound = math.ceil(age / 1000000) % 4093
+  local looks = now >= due or due > now + period or due % 4093 ~= bound
   if looks then
-    due = now + period
+    due = now + period - 4093
+    due = due - due % 4093 + bound
   end
   local keys_expire = keyed and (now >= keys_due or keys_due > now + window)
   if keys_expire then
@@ -181,10 +185,9 @@ if operation == 'publish' then
   if looks then
     -- A channel with a life of its own is never forgotten to make room.
     call('ZADD', base() .. 'u', life and '+inf' or string.format('%.0f', now), name)
-    if age == 0 and life then
+    if age == 0 then
       call('PERSIST', KEYS[3])
-    end
-    if age > 0 then
+    else
       call('PEXPIRE', KEYS[3], string.format('%.0f', math.floor((age + 2 * period) / 1000)))
       -- The newest message that is too old. Its number is found by halves: numbers have no holes.
       local oldest = call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]

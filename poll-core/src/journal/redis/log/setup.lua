@@ -85,7 +85,7 @@ local function announce(sharded, text)
 end
 
 -- The record of a channel: birth, newest number and its time, the greatest time given out or sealed, its state (1 if it
--- is closed, and 2 if it has a life), when its bounds are looked at next, until when its keys certainly do not expire,
--- when time was last sealed ahead of the clock.
+-- is closed, and 2 if it has a life), when its bounds are looked at next and for which age, until when its keys certainly do
+-- not expire, when time was last sealed ahead of the clock.
 local CHANNEL = '>I4I8I8I8BI8I8I8'
 

@@ -113,6 +113,22 @@ fn what_is_too_old_is_not_loaded_and_goes() {
     assert_eq!(redis.keep(&channel, text("next")).before, Seq::new(301));
 }
 
+/// Also for what is published right after a server was started with another bound, and if nothing follows.
+#[test]
+fn a_stream_expires_by_the_bound_that_is_in_force() {
+    let mut redis = Redis::new(Retention::default());
+    let channel = name("default");
+    let stream = Partition::of(&channel).stream(redis.script.prefix(), &channel);
+    for seconds in [300, 0, 3_600, 60, 86_400, 0] {
+        redis.bounded(Retention { age: Duration::from_secs(seconds), ..Retention::default() });
+        redis.keep(&channel, text("a"));
+        let left: i64 = redis::cmd("TTL").arg(&stream).query(&mut redis.connection).unwrap();
+        let seconds = i64::try_from(seconds).unwrap();
+        let expected = if seconds == 0 { -1..=-1 } else { seconds..=seconds + 120 };
+        assert!(expected.contains(&left), "{left} of {seconds}");
+    }
+}
+
 #[test]
 fn landmarks() {
     let mut redis = Redis::new(Retention::default());
