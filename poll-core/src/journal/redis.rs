@@ -206,7 +206,7 @@ impl SharedJournal for RedisJournal {
         if let Err(error) = writable {
             return reply(Err(error));
         }
-        self.request(Request::Check(Check { channel: channel.clone(), reply }));
+        self.request(Request::Check(Check::new(channel.clone(), reply)));
     }
 
     fn refresh(&self, channel: &ChannelName) {

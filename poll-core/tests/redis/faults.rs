@@ -1,14 +1,21 @@
 //! What can happen to a Redis and to the connections to it, each once, with publishers and readers on two servers.
 
-use poll_core::journal::FaultKind;
+use std::sync::Arc;
+use std::time::Duration;
+
 use poll_core::journal::redis::Options;
-use poll_core::{Payload, Publish};
+use poll_core::journal::{Archive, FaultKind};
+use poll_core::{ChannelName, Payload, Position, Publish};
 use rustix::process::Signal;
+use tokio::time::{interval, timeout};
 
 use super::nodes::{Node, retention, until};
 use super::proxy::{Cut, Proxy};
 use super::server::RedisServer;
 use super::traffic::{Losses, Traffic};
+
+/// A reader is always answered by then.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// A command to a Redis, of which nothing is expected.
 async fn tell(server: &RedisServer, command: &[&str]) {
@@ -98,6 +105,46 @@ async fn a_redis_that_comes_back_with_its_file_has_everything() {
     }
     traffic.flows().await;
     traffic.end().await.judge(Losses::None);
+}
+
+/// A reader that begins has the log asked whether there is more than what is in memory. If there is no answer, it goes on
+/// with that.
+async fn begins(node: &Node) {
+    let name = ChannelName::parse("a").unwrap();
+    let beginning = node.store.pin(node.store.environment().now(), &name, Position::Start);
+    let begun = timeout(ANSWERED, beginning).await.expect("a reader is answered");
+    begun.unwrap();
+}
+
+#[tokio::test]
+async fn readers_begin_though_redis_is_down() {
+    let mut server = RedisServer::start(&[]);
+    let node = Arc::new(Node::connect(&server.url()).await);
+    node.ready().await;
+    begins(&node).await;
+    server.kill();
+    // Some come before it is known, and some between two connections.
+    let (mut readers, mut arrivals) = (Vec::new(), interval(Duration::from_millis(20)));
+    while node.journal.health().borrow().check_writable().is_ok() {
+        arrivals.tick().await;
+        let node = node.clone();
+        readers.push(tokio::spawn(async move { begins(&node).await }));
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+/// Redis has lost everything, and takes nothing that would begin a new generation.
+#[tokio::test]
+async fn readers_begin_though_a_loss_cannot_be_dealt_with() {
+    let server = RedisServer::start(&[]);
+    let node = Node::connect(&server.url()).await;
+    node.ready().await;
+    begins(&node).await;
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    tell(&server, &["FLUSHALL"]).await;
+    begins(&node).await;
 }
 
 #[tokio::test]
@@ -213,7 +260,7 @@ async fn a_subscription_that_is_too_slow_for_redis_misses_nothing() {
     let traffic = Traffic::start(&nodes);
     traffic.flows().await;
     let before = nodes[0].journal.figures().reconnects + nodes[1].journal.figures().reconnects;
-    let noise = poll_core::ChannelName::parse("channel-0-noise").unwrap();
+    let noise = ChannelName::parse("channel-0-noise").unwrap();
     until("Redis ends a subscription", async || {
         let sends = (0..40).map(|_| {
             let (store, noise) = (nodes[0].store.clone(), noise.clone());
@@ -240,7 +287,7 @@ async fn publishes_that_have_no_room_are_refused() {
     let node = Node::with(&server.url(), options, retention()).await;
     node.ready().await;
     server.signal(Signal::STOP);
-    let a = poll_core::ChannelName::parse("a").unwrap();
+    let a = ChannelName::parse("a").unwrap();
     let now = node.store.environment().now();
     let sends: Vec<_> = (0..30)
         .map(|_| {

@@ -47,11 +47,26 @@ pub(crate) enum Question {
 pub(crate) struct Check {
     pub(crate) channel: ChannelName,
     pub(crate) reply: Reply<()>,
+    /// When an error is given instead of an answer, however often it was asked by then.
+    pub(crate) deadline: Instant,
+}
+
+impl Check {
+    pub(crate) fn new(channel: ChannelName, reply: Reply<()>) -> Self {
+        Self { channel, reply, deadline: Instant::now() + ANSWER }
+    }
 }
 
 impl Ask {
     pub(crate) fn new(question: Question) -> Self {
         Self { question, deadline: Instant::now() + ANSWER }
+    }
+
+    /// How far a partition is, for these checks: late as soon as one of them is.
+    pub(crate) fn state(partition: Partition, checks: Vec<Check>) -> Self {
+        let first = checks.iter().map(|check| check.deadline).min();
+        let ask = Self::new(Question::State(State(partition), checks));
+        Self { deadline: first.unwrap_or(ask.deadline), ..ask }
     }
 
     pub(crate) fn partition(&self) -> Partition {

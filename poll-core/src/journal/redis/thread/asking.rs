@@ -216,7 +216,7 @@ impl Reading<'_> {
             return checks.into_iter().for_each(|check| self.state.check(check));
         };
         self.state.stated(link, asked.partition, mark, &status);
-        for Check { channel, reply } in checks {
+        for Check { channel, reply, .. } in checks {
             let follower = &mut self.state.follower;
             follower.check(link.now(), mark, &channel, Waiting::Check(reply), &link.host);
         }

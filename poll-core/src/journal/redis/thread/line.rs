@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::journal::redis::follower::{Asked, Follower};
 use crate::journal::redis::log::generation::{Generation, Mark, Process};
 use crate::journal::redis::log::partition::Partition;
-use crate::journal::redis::log::script::{Births, Call, Known, Script, State, Status, Writer};
+use crate::journal::redis::log::script::{Births, Call, Known, Script, Status, Writer};
 
 /// How many questions go together, and how many with large answers.
 const ASKS: usize = 512;
@@ -114,7 +114,7 @@ impl Line {
 
     pub(crate) fn ask_states(&mut self) {
         for partition in &self.session.partitions {
-            self.asks.push_back(Ask::new(Question::State(State(*partition), Vec::new())));
+            self.asks.push_back(Ask::state(*partition, Vec::new()));
         }
         self.session.asks.notify_one();
     }
@@ -154,7 +154,7 @@ impl Line {
             .collect();
         for partition in over {
             self.settling.insert(partition, Settling::AskedAgain);
-            self.push_ask(Ask::new(Question::State(State(partition), Vec::new())));
+            self.push_ask(Ask::state(partition, Vec::new()));
         }
     }
 
@@ -187,7 +187,7 @@ impl Line {
     pub(crate) fn next_asks<P, C>(&mut self, script: &Script, follower: &Follower<P, C>) -> Option<Pipeline> {
         let process = self.process?;
         for (partition, checks) in std::mem::take(&mut self.checks) {
-            self.asks.push_front(Ask::new(Question::State(State(partition), checks)));
+            self.asks.push_front(Ask::state(partition, checks));
         }
         let (mut commands, mut large, mut passed) = (Pipeline::new(), 0, VecDeque::new());
         while commands.len() < ASKS && large < LARGE_ASKS {
@@ -207,23 +207,29 @@ impl Line {
         (!commands.is_empty()).then_some(commands)
     }
 
-    /// Takes out what callers wait for and what was not sent yet, where `is_over` says so.
-    pub(crate) fn take_asked(&mut self, is_over: impl Fn(&Ask) -> bool) -> Vec<Ask> {
-        let is_over = |ask: &Ask| ask.has_asker() && is_over(ask);
-        if !self.asks.iter().any(&is_over) {
-            return Vec::new();
+    /// Takes out what callers wait for and what was not sent yet, where `is_over` says so of its deadline.
+    pub(crate) fn take_asked(&mut self, is_over: impl Fn(Instant) -> bool) -> Vec<Ask> {
+        let mut taken = Vec::new();
+        let is_asked = |ask: &Ask| ask.has_asker() && is_over(ask.deadline);
+        if self.asks.iter().any(is_asked) {
+            let (asks, rest): (VecDeque<_>, _) =
+                std::mem::take(&mut self.asks).into_iter().partition(is_asked);
+            self.asks = rest;
+            taken.extend(asks);
         }
-        let (over, rest) = std::mem::take(&mut self.asks).into_iter().partition(is_over);
-        self.asks = rest;
-        Vec::from_iter::<VecDeque<_>>(over)
+        for (partition, waiting) in &mut self.checks {
+            let checks: Vec<_> = waiting.extract_if(.., |check| is_over(check.deadline)).collect();
+            if !checks.is_empty() {
+                taken.push(Ask::state(*partition, checks));
+            }
+        }
+        taken
     }
 
     /// Takes out whatever waits.
     pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
         let mut asks: Vec<_> = std::mem::take(&mut self.asks).into();
-        for (partition, checks) in std::mem::take(&mut self.checks) {
-            asks.push(Ask::new(Question::State(State(partition), checks)));
-        }
+        asks.extend(std::mem::take(&mut self.checks).into_iter().map(|(at, checks)| Ask::state(at, checks)));
         asks
     }
 

@@ -28,7 +28,7 @@ use crate::journal::redis::follower::{Effect, Follower};
 use crate::journal::redis::log::announcement::Announcement;
 use crate::journal::redis::log::generation::{Generation, Mark, Process};
 use crate::journal::redis::log::partition::{Partition, Prefix};
-use crate::journal::redis::log::script::{Announce, Read, Renew, Script, State as PartitionState, Status};
+use crate::journal::redis::log::script::{Announce, Read, Renew, Script, Status};
 use crate::journal::redis::options::Durability;
 use crate::journal::redis::url::{Place, RedisUrl};
 use crate::journal::{Fault, FaultKind, Health, Host, Stretch};
@@ -332,7 +332,7 @@ impl State {
         let partition = Partition::of(&check.channel);
         match self.route(partition) {
             Some(line) => line.push_check(check),
-            None => self.asks.push(Ask::new(Question::State(PartitionState(partition), vec![check]))),
+            None => self.asks.push(Ask::state(partition, vec![check])),
         }
     }
 
@@ -377,9 +377,7 @@ impl State {
     fn carry_out(&mut self, link: &Link, answers: &mut Answers) {
         for effect in self.follower.effects() {
             match effect {
-                Effect::Ask(partition) => {
-                    self.ask(Ask::new(Question::State(PartitionState(partition), Vec::new())));
-                }
+                Effect::Ask(partition) => self.ask(Ask::state(partition, Vec::new())),
                 Effect::Renew(partition, after, found) => {
                     link.counters().generations.fetch_add(1, Ordering::Relaxed);
                     let next = after.next(link.environment.random());

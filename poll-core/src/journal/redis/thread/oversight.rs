@@ -59,7 +59,7 @@ impl Link {
     /// for the health to change.
     fn fail_late_asks(&self, now: Instant) {
         let away = matches!(&*self.shared.health.borrow(), Health::Away(_) | Health::Lost(_));
-        let is_over = |ask: &Ask| away || ask.deadline <= now;
+        let is_over = |deadline: Instant| away || deadline <= now;
         let late = self.change(|state, _| {
             let mut late = Vec::new();
             for line in &mut state.lines {
@@ -72,7 +72,7 @@ impl Link {
             }
             let asks = std::mem::take(&mut state.asks);
             let (over, rest): (Vec<_>, Vec<_>) =
-                asks.into_iter().partition(|ask| ask.has_asker() && is_over(ask));
+                asks.into_iter().partition(|ask| ask.has_asker() && is_over(ask.deadline));
             state.asks = rest;
             late.extend(over);
             late
