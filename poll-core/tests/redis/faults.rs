@@ -279,6 +279,46 @@ async fn a_subscription_that_is_too_slow_for_redis_misses_nothing() {
     traffic.end().await.judge(Losses::None);
 }
 
+/// How often Redis was sent a command, and how often it refused that.
+async fn calls(server: &RedisServer, command: &str) -> (u64, u64) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+    let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:"))).unwrap();
+    let field = |name: &str| {
+        let digits = line.split(name).nth(1).unwrap().split(',').next().unwrap();
+        digits.parse::<u64>().unwrap()
+    };
+    (field(":calls="), field("rejected_calls=") + field("failed_calls="))
+}
+
+/// What is asked every second anyway is not asked once more for each time that it was refused.
+#[tokio::test]
+async fn questions_do_not_pile_up_while_redis_refuses() {
+    let server = RedisServer::start(&[]);
+    let node = Node::connect(&server.url()).await;
+    node.ready().await;
+    begins(&node).await;
+    let ways: [&[&[&str]]; 2] = [
+        &[&["ACL", "SETUSER", "default", "-evalsha"]],
+        // New generations are refused.
+        &[&["CONFIG", "SET", "maxmemory", "1"], &["FLUSHALL"], &["ACL", "SETUSER", "default", "+evalsha"]],
+    ];
+    for way in ways {
+        for command in way {
+            tell(&server, command).await;
+        }
+        // Each pulse publishes once, and here nothing else does.
+        let (pulses, refused) = (calls(&server, "publish").await.0, calls(&server, "evalsha").await.1);
+        until("some pulses", async || calls(&server, "publish").await.0 >= pulses + 4).await;
+        let pulses = calls(&server, "publish").await.0 - pulses;
+        let refused = calls(&server, "evalsha").await.1 - refused;
+        assert!((128..=128 * (pulses + 2)).contains(&refused), "{refused} in {pulses} pulses");
+    }
+    tell(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    node.ready().await;
+}
+
 /// The queue of publishes is bounded, and a publish that finds it full is refused.
 #[tokio::test]
 async fn publishes_that_have_no_room_are_refused() {

@@ -114,6 +114,15 @@ impl Ask {
         }
     }
 
+    /// Whether it is asked every second for as long as there is no answer: by the pulse, or by the follower.
+    pub(crate) fn returns(&self) -> bool {
+        match &self.question {
+            Question::State(_, checks) => checks.is_empty(),
+            Question::Renew(..) => true,
+            _ => false,
+        }
+    }
+
     /// Whether its answer may be large.
     pub(crate) fn is_large(&self) -> bool {
         matches!(self.question, Question::Load(..) | Question::Read(..) | Question::Follow(_))

@@ -46,6 +46,8 @@ impl Link {
             let refusal = Refusal::of_reply(error);
             match &refusal {
                 Refusal::Unknown(why) => self.fail(ask, &JournalError::Damaged(why.clone())),
+                // While Redis refuses, those would pile up.
+                Refusal::Refused(_) if ask.returns() => {}
                 Refusal::Resend(_) | Refusal::Refused(_) => self.change(|state, _| state.ask(ask)),
             }
             next = next_after(&refusal);
