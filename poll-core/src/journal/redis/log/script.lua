@@ -109,6 +109,10 @@ if operation == 'publish' then
     due = now + period - 4093
     due = due - due % 4093 + bound
   end
+  if change and (change.content == BORN or change.content == PURGED) then
+    -- There is no stream yet that could be told when to expire; the next publish, which makes it, looks as well.
+    due = 0
+  end
   local keys_expire = keyed and (now >= keys_due or keys_due > now + window)
   if keys_expire then
     keys_due = now + math.floor(window / 4)

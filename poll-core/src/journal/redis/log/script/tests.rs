@@ -3,6 +3,7 @@
 mod fixture;
 mod forget;
 mod keys;
+mod lives;
 mod losses;
 mod model;
 mod reading;
