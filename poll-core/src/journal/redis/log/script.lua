@@ -61,19 +61,15 @@ if operation == 'publish' then
     life = change.life
     state = state % 2 + 2
   end
-  if life then
-    most, age = lives().bounds(life, most, age)
-  end
 
   -- How often bounds are looked at, and the last use of a channel is written down: not more than once a second.
-  local period = 60000000
-  if age > 0 then
-    period = math.max(1000000, math.min(period, math.floor(age / 4)))
+  local function period_of(age)
+    return age > 0 and math.max(1000000, math.min(60000000, math.floor(age / 4))) or 60000000
   end
   local victim
   if not channel and not may_be_born then
-    -- One that has been unused for longer than anything is promised, and holds nothing.
-    local unused = string.format('%.0f', now - window - age - period)
+    -- One that has been unused for longer than the server promises anything, and holds nothing.
+    local unused = string.format('%.0f', now - window - age - period_of(age))
     for _, name in ipairs(call('ZRANGEBYSCORE', base() .. 'u', '-inf', unused, 'LIMIT', 0, 16)) do
       local is_held = call('EXISTS', base() .. 'f:' .. name) == 1
       if not is_held and (age > 0 or call('EXISTS', base() .. 's:' .. name) == 0) then
@@ -86,6 +82,12 @@ if operation == 'publish' then
     end
     changes = 2
   end
+
+  -- From here on they are the channel's own.
+  if life then
+    most, age = lives().bounds(life, most, age)
+  end
+  local period = period_of(age)
 
   if change and change.content == BORN then
     -- A fork goes on after what it inherits.
