@@ -109,3 +109,30 @@ impl CommitState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::{Database, ReadableDatabase};
+
+    use super::*;
+    use crate::journal::disk::codec::Totals;
+
+    #[test]
+    fn what_another_channel_has_is_not_taken_along() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = Database::create(file.path()).unwrap();
+        let (own, other) = (ChannelName::parse("own").unwrap(), ChannelName::parse("other").unwrap());
+        let txn = database.begin_write().unwrap();
+        let mut tables = Tables::open(&txn, &database).unwrap();
+        let row = Row { ended: true, ..Row::begin(own.clone(), 1, 0) };
+        tables.channels.insert(7, row.encode(7).as_slice()).unwrap();
+        lives::put_life(&mut tables, &mut Totals::default(), 7, &Life::default()).unwrap();
+        drop(tables);
+        txn.commit().unwrap();
+        let txn = database.begin_read().unwrap();
+        for (name, id, is_there) in [(&own, 7, true), (&other, 7, false), (&own, 8, false)] {
+            let Remains { is_closed, life, is_damaged, .. } = Remains::read(&txn, name, id).unwrap();
+            assert_eq!((is_closed, life.is_some(), is_damaged), (is_there, is_there, false), "{name:?} {id}");
+        }
+    }
+}
