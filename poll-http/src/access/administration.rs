@@ -38,6 +38,11 @@ pub(crate) enum Face {
     Administration,
 }
 
+/// Whether a request is for operators alone: administration, and everything on a listener of its own.
+pub(crate) fn is_operators(face: Face, path: &str) -> bool {
+    face == Face::Administration || path == "/admin" || path.starts_with("/admin/")
+}
+
 /// Why a request is not answered.
 #[derive(Debug)]
 pub(crate) enum Shut {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::Method;
 use poll_core::{Kind, OverBudget};
 
-use crate::access::administration::Face;
+use crate::access::administration::{Face, is_operators};
 use crate::access::authority::{Grant, Right};
 use crate::access::client::Client;
-use crate::access::origin::{self, HostCheck};
+use crate::access::origin::{self, Cors, HostCheck};
 use crate::message::connection_info::{ConnectionInfo, Unread};
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
@@ -44,7 +44,7 @@ impl Dispatcher {
         let Request { head, content } = request;
         budget::charge(cost::REQUEST);
         connection.note_request();
-        let mut finish = Finish::new(&self.worker, head);
+        let mut finish = Finish::new(self.cors(head), head);
         let mut begun = self.begin(head, content, connection, &mut finish);
         // In place: a reply is large, and each move shows.
         if let Ok(Outcome::Now(reply)) = &mut begun {
@@ -55,6 +55,12 @@ impl Dispatcher {
             Ok(Outcome::Later(answer)) => Answering::waiting(answer, self.worker.clone(), finish),
             Err(refusal) => Answering::ready(finish.refuse(&self.worker, refusal)),
         }
+    }
+
+    /// Which other origins may do what is asked for. What is for operators is for none: a browser adds their password to
+    /// whatever page asks.
+    fn cors(&self, head: Head<'_>) -> &Cors {
+        if is_operators(self.face, head.path()) { &Cors::Off } else { &self.worker.settings().cors }
     }
 
     fn begin(
@@ -80,7 +86,7 @@ impl Dispatcher {
         let right = target.right(action);
         let changes = matches!(action, Action::Put | Action::Delete);
         if *head.method() == Method::POST || right == Right::Publish || changes {
-            origin::check_site(head, connection.scheme(), &worker.settings().cors)?;
+            origin::check_site(head, connection.scheme(), self.cors(head))?;
         }
         let publishes = action.is_write() && target != Target::Events;
         if connection.unread == Unread::TooMuch && !publishes {

@@ -45,9 +45,9 @@ fn resource_policy(cors: &Cors) -> HeaderValue {
 struct Nothing;
 
 impl Finish {
-    pub(super) fn new(worker: &Worker, head: Head<'_>) -> Self {
+    pub(super) fn new(cors: &Cors, head: Head<'_>) -> Self {
         let wants = if *head.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Body };
-        let (dialect, origin) = (Dialect::of(head.path()), worker.settings().cors.grant(head));
+        let (dialect, origin) = (Dialect::of(head.path()), cors.grant(head));
         Self { dialect, wants, origin, id: None, logged: Logged::default(), charged: None }
     }
 

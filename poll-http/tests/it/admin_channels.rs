@@ -1,7 +1,7 @@
 //! What operators ask of channels, request by request.
 
 use poll_core::Retention;
-use poll_http::{Administration, ServiceSettings};
+use poll_http::{Administration, Cors, ServiceSettings};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -12,6 +12,24 @@ fn world() -> World {
     let administration = Administration { tokens: vec!["t".to_owned()], ..Administration::default() };
     let settings = ServiceSettings { administration, ..ServiceSettings::default() };
     World::with(settings, Retention::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_origin_administers_whichever_may_publish() {
+    let origin = ("origin", "https://app.test");
+    for cors in [Cors::Any, Cors::Origins(vec![origin.1.to_owned()])] {
+        let administration = Administration { tokens: vec!["t".to_owned()], ..Administration::default() };
+        let settings = ServiceSettings { administration, cors, ..ServiceSettings::default() };
+        let world = World::with(settings, Retention::default());
+        publish(&world, "a", "x").await;
+        for site in [("sec-fetch-site", "cross-site"), ("accept", "*/*")] {
+            let purged = world.ask("POST", "/admin/channels/a/purge", &[TOKEN, origin, site], b"").await;
+            assert_eq!((purged.status, purged.field("access-control-allow-origin")), (403, None));
+        }
+        let listed = world.ask("GET", "/admin/channels", &[TOKEN, origin], b"").await;
+        assert_eq!((listed.status, listed.field("access-control-allow-origin")), (200, None));
+        assert_eq!(listed.json()["channels"][0]["messages"], 1);
+    }
 }
 
 /// The status, and the content as JSON.
