@@ -27,12 +27,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Archive, Damage, Forks, Health, Host, Landmark, Listing, Loaded, Located, Piece, PublishReply, Reply,
-    Selection, SharedChange, SharedJournal, SharedLives, SharedPublish, Stretch, Survey, Tail,
+    Archive, Damage, ForkChange, Forks, Health, Host, Landmark, Listing, Loaded, Located, Outcome, Piece,
+    PublishReply, Reply, Selection, SharedChange, SharedJournal, SharedLives, SharedPublish, Stretch, Survey,
+    Tail,
 };
 use crate::environment::{Environment, Thread};
-use crate::life::{Bound, ProducerId};
-use crate::types::{ChannelName, Epoch, JournalError, Limit, Part, Timestamp};
+use crate::life::{Bound, Change, Content, ProducerId};
+use crate::types::{ChannelName, Ending, Epoch, JournalError, Limit, Part, Stamps, Timestamp};
 use log::entry::Draft;
 use log::generation::Birth;
 use log::partition::{Partition, Prefix};
@@ -172,6 +173,10 @@ impl SharedLives for RedisJournal {
             let why = "a log in Redis has no bound in bytes for one channel".to_owned();
             return reply(Err(JournalError::Unavailable(why).into()));
         }
+        if self.durability() == Durability::Memory && says_nothing(&publish, &change) {
+            // What it was decided from is as safe as it will be.
+            return reply(Ok(Outcome::Kept(Epoch::ZERO, Stamps::default())));
+        }
         self.publish_with(channel, publish, Some(change), reply);
     }
 
@@ -308,6 +313,16 @@ impl std::fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {}
+
+/// Whether all that a publish says was so when it was decided: only the wait for that is left to do.
+fn says_nothing(publish: &SharedPublish, change: &SharedChange) -> bool {
+    let SharedChange { change, producer_before, forks, .. } = change;
+    let Change { life, producer, forgotten, content } = change;
+    let publishes = !publish.payloads.is_empty() || publish.ending == Ending::Close;
+    let changes = life.is_some() || forgotten.is_some() || *content != Content::Same;
+    let producer = producer.as_ref().map(|(_, producer)| *producer);
+    !publishes && !changes && producer == *producer_before && *forks == ForkChange::Same
+}
 
 fn closed() -> JournalError {
     JournalError::Unavailable("it is closed".to_owned())

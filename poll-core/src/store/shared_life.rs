@@ -18,8 +18,8 @@ use crate::journal::{
     Survey,
 };
 use crate::life::{
-    Change, Create, CreateError, Created, Existence, ForkPoint, Life, Lifetime, Origin, Segment, Standing,
-    Use,
+    AppendError, Change, Create, CreateError, Created, Existence, ForkPoint, Life, Lifetime, Origin, Segment,
+    Standing, Use,
 };
 use crate::notifier::Heard;
 use crate::types::{ChannelName, Ending, Epoch, JournalError, Publish, PublishError, Published, Timestamp};
@@ -70,6 +70,11 @@ impl Store {
                     }
                 }
                 Decision::Done(verdict) => {
+                    if acknowledges(&operation, &verdict)
+                        && !self.confirm(lives, channel, &survey, &operation).await?
+                    {
+                        continue;
+                    }
                     return Ok(Surveyed { outcome: Submitted::Settled(verdict), before, removed: false });
                 }
                 Decision::Over => {
@@ -92,6 +97,31 @@ impl Store {
                 Outcome::Outdated | Outcome::Over => {}
                 Outcome::Repeated(..) => return Err(JournalError::unanswered().into()),
             }
+        }
+    }
+
+    /// Waits until what was decided from is as safe as the log promises: it may be an earlier publish whose wait for that is
+    /// not over, or was not met. Returns whether it is still so.
+    async fn confirm(
+        &self,
+        lives: &dyn SharedLives,
+        channel: &ChannelName,
+        survey: &Survey,
+        operation: &Operation,
+    ) -> Result<bool, PublishError> {
+        let of_operation = |(id, _): &&(_, _)| operation.producer() == Some(id);
+        let producer = survey.producers.iter().find(of_operation).cloned();
+        let change = Change { producer, ..Change::default() };
+        let change = SharedChange {
+            holds: Holds::ButForMessages,
+            audience: Audience::Log,
+            ..shared_change(survey, operation, change, None)
+        };
+        let nothing = SharedPublish { payloads: Default::default(), ending: Ending::Open, key: None };
+        match self.hand_to_shared(|reply| lives.change(channel, nothing, change, reply)).await? {
+            Outcome::Kept(..) => Ok(true),
+            Outcome::Outdated | Outcome::Over => Ok(false),
+            Outcome::Repeated(..) => Err(JournalError::unanswered().into()),
         }
     }
 
@@ -346,6 +376,19 @@ impl Store {
 fn lives(journal: &dyn SharedJournal) -> Result<&dyn SharedLives, JournalError> {
     let none = || JournalError::Unavailable("channels of this log have no life of their own".to_owned());
     journal.lives().ok_or_else(none)
+}
+
+/// Whether a verdict says that what was asked for is kept already, or that the channel is closed, which it is to whoever
+/// closes it again.
+fn acknowledges(operation: &Operation, verdict: &Verdict) -> bool {
+    match operation {
+        Operation::Append(_) => {
+            matches!(verdict, Verdict::Duplicate { .. } | Verdict::Refused(AppendError::Closed { .. }))
+        }
+        Operation::Create(..) => *verdict == Verdict::Same,
+        Operation::End(Reason::Deleted, _) => matches!(verdict, Verdict::Absent | Verdict::Hidden),
+        _ => false,
+    }
 }
 
 /// An append without messages is a use that the log would not know of.

@@ -5,11 +5,15 @@ use std::time::Duration;
 use poll_core::environment::Environment;
 use poll_core::journal::redis::{Durability, Options, RedisJournal};
 use poll_core::journal::{Archive, FaultKind, Health};
+use poll_core::life::{
+    AppendError, Bounds, Condition, Create, CreateError, Created, ProducerId, ProducerStamp,
+};
 use poll_core::{
-    ChannelName, IdempotencyKey, JournalError, Payload, Publish, PublishError, Published, Timestamp,
+    ChannelName, Ending, IdempotencyKey, JournalError, Payload, Publish, PublishError, Published, Timestamp,
 };
 use rustix::process::Signal;
 
+use super::fixture::name;
 use super::nodes::{Node, retention};
 use super::server::RedisServer;
 
@@ -81,6 +85,78 @@ async fn a_repeat_waits_for_as_many_replicas_as_promised() {
         keyed(node).await.unwrap();
         close(node).await.unwrap();
     }
+}
+
+/// Nor is what was done to a channel with a life of its own: here by a server that promises less.
+#[tokio::test]
+async fn what_is_so_already_waits_for_as_many_replicas_as_promised() {
+    let master = RedisServer::start(&[]);
+    let port = master.address().port().to_string();
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+    let hasty = Node::connect(&master.url()).await;
+    let node = Node::with(&master.url(), durable(Durability::Replicas(1)), retention()).await;
+    node.ready().await;
+    for channel in ["appended", "closed", "deleted"] {
+        let created = hasty.store.create(now(&hasty), &name(channel), stream()).await;
+        assert!(matches!(created, Ok(Created::New { .. })), "{created:?}");
+    }
+    replica.signal(Signal::STOP);
+    for (what, answer) in everything(&hasty).await {
+        assert_eq!(answer, Ok(()), "{what}");
+    }
+    for (what, answer) in everything(&node).await {
+        assert!(matches!(answer, Err(PublishError::Journal(_))), "{what}: {answer:?}");
+    }
+    node.red().await;
+    replica.signal(Signal::CONT);
+    node.ready().await;
+    for (what, answer) in everything(&node).await {
+        assert_eq!(answer, Ok(()), "{what}");
+    }
+}
+
+/// What changes something once, and is so after that.
+async fn everything(node: &Node) -> [(&'static str, Result<(), PublishError>); 4] {
+    let stamp = ProducerStamp { id: ProducerId::parse("p").unwrap(), epoch: 0, seq: 0 };
+    let condition = Condition { producer: Some(stamp), ..Condition::default() };
+    let (append, close) = (Publish::one(Payload::text("x")), Publish::many(Vec::new()).closing());
+    let (appended, closed, born, deleted) = (name("appended"), name("closed"), name("born"), name("deleted"));
+    let (appended, closed, created, deleted) = tokio::join!(
+        node.store.append(now(node), &appended, append, condition),
+        node.store.append(now(node), &closed, close, Condition::default()),
+        node.store.create(now(node), &born, stream()),
+        node.store.delete(now(node), &deleted),
+    );
+    let unkept = |error| match error {
+        AppendError::Closed { .. } => Ok(()),
+        AppendError::Publish(error) => Err(error),
+        error => panic!("{error:?}"),
+    };
+    let created = created.map(|_| ()).map_err(|error| match error {
+        CreateError::Publish(error) => error,
+        error => panic!("{error:?}"),
+    });
+    [
+        ("the append", appended.map_or_else(unkept, |_| Ok(()))),
+        ("the close", closed.map_or_else(unkept, |_| Ok(()))),
+        ("the creation", created),
+        ("the end", deleted.map(|_| ())),
+    ]
+}
+
+fn stream() -> Create {
+    Create {
+        content_type: None,
+        lifetime: None,
+        bounds: Bounds::UNLIMITED,
+        payloads: [].into_iter().collect(),
+        ending: Ending::Open,
+        origin: None,
+    }
+}
+
+fn now(node: &Node) -> Timestamp {
+    node.store.environment().now()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 -- how long it lasts after its last use, when that was, and its bounds on number and age. Zero is none; SERVERS are the
 -- bounds of the caller.
 local LIFE, SERVERS = '>c8BI8I8I8I8I8', 9007199254740991
-local BORN, PURGED, REMOVED = 1, 2, 3
+local SAME, BORN, PURGED, REMOVED = 0, 1, 2, 3
 local MOST_PRODUCERS = 1000
 
 -- The functions for all that. To make them takes a microsecond, which a publish to a channel without a life need not pay.
@@ -95,6 +95,12 @@ local function lives()
       return known ~= change.expected or (is_new and call('HLEN', key) >= MOST_PRODUCERS)
     end
     return change.content == REMOVED and call('EXISTS', base() .. 'f:' .. name) == 1
+  end
+
+  -- Whether all that a change says is so already.
+  function made.changes_nothing(change)
+    local is_more = change.life or change.forgotten or change.pin or change.unpin
+    return change.content == SAME and not is_more and change.state == change.expected
   end
 
   function made.write_change(change, name, now)

@@ -51,6 +51,11 @@ if operation == 'publish' then
       return head('D') .. 'X'
     end
   end
+  if change and messages == 0 and not closes and lives().changes_nothing(change) then
+    -- Likewise.
+    call('SET', KEYS[1], record)
+    return head('D') .. pack('>c1I4', 'S', birth)
+  end
   if change and change.content == REMOVED then
     save(1, now)
     lives().erase(name)

@@ -18,7 +18,7 @@ use crate::journal::redis::follower::{Asked, Judged, OwnedRun};
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{Births, Call, Published, State as PartitionState};
 use crate::journal::{FaultKind, Outcome};
-use crate::types::{Cursor, JournalError, Message, PublishError, Seq, Stamp};
+use crate::types::{Cursor, JournalError, Message, PublishError, Seq, Stamp, Stamps};
 
 /// How near to the limit on channels all have to be counted before there is one more.
 const NEAR: u64 = 64;
@@ -155,7 +155,11 @@ impl Link {
         match (published, waited) {
             // It is announced like any other, and may be lost all the same; so may what an earlier publish left.
             (
-                Published::Kept(_) | Published::Changed(_) | Published::Repeated(..) | Published::Closed,
+                Published::Kept(_)
+                | Published::Changed(_)
+                | Published::Repeated(..)
+                | Published::Closed
+                | Published::Unchanged(_),
                 Err(NotMet(why)),
             ) => answers.publish(reply, Err(JournalError::OutcomeUnknown(why.clone()).into())),
             (Published::Kept(kept) | Published::Changed(kept), Ok(())) => {
@@ -184,6 +188,9 @@ impl Link {
                 state.follower.await_shown(now, &publish.channel, (epoch, newest), waiting, &self.host);
             }
             (Published::Closed, Ok(())) => answers.publish(reply, Err(PublishError::Closed)),
+            (Published::Unchanged(epoch), Ok(())) => {
+                answers.publish(reply, Ok(Outcome::Kept(epoch, Stamps::default())));
+            }
             (Published::KeyReused, _) => answers.publish(reply, Err(PublishError::KeyReused)),
             (Published::Full, _) => answers.publish(reply, Err(self.too_many())),
             (Published::Hidden, _) => answers.publish(reply, Err(PublishError::Hidden)),

@@ -72,6 +72,8 @@ pub(crate) enum Published {
     Over,
     /// A change was decided from what is not so any more.
     Outdated,
+    /// All that a change says is so already.
+    Unchanged(Epoch),
 }
 
 impl KeyHashes {
@@ -155,6 +157,7 @@ impl Call for Publish {
             b'H' => Ok(Published::Hidden),
             b'O' => Ok(Published::Over),
             b'X' => Ok(Published::Outdated),
+            b'S' => Ok(Published::Unchanged(mark.generation.epoch(fields.birth()?))),
             _ => Err(Garbled),
         }
     }

@@ -50,6 +50,32 @@ fn a_stream_that_begins_anew_expires() {
     assert!(redis.expiry(&channel) >= 300, "after a purge");
 }
 
+/// What is there already is written down once more, so that it can be waited for, and changes nothing.
+#[test]
+fn what_is_so_already_can_be_waited_for() {
+    let mut redis = Redis::new(Retention::default());
+    let channel = name("default");
+    let keys = |redis: &mut Redis| redis::cmd("DBSIZE").query::<u64>(&mut redis.connection).unwrap();
+    let changes = |redis: &mut Redis| {
+        let info: String = redis::cmd("INFO").arg("persistence").query(&mut redis.connection).unwrap();
+        let field = info.lines().find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        field.unwrap().parse::<u64>().unwrap()
+    };
+    for is_there in [false, true] {
+        let again = redis.changing(&channel, Content::Same, None);
+        let (count, keys_before, before) = (redis.known.mark.count, keys(&mut redis), changes(&mut redis));
+        assert!(matches!(redis.done(&again), Published::Unchanged(_)));
+        assert_eq!((redis.known.mark.count, keys(&mut redis)), (count, keys_before));
+        assert_eq!(changes(&mut redis), before + 1);
+        let next = match is_there {
+            false => redis.changing(&channel, Content::Born, Some(Life::default())),
+            true => redis.publish(&channel, text("a")).closing(),
+        };
+        redis.kept(&next);
+        assert_eq!(redis.done(&again), Published::Outdated);
+    }
+}
+
 #[test]
 fn room_is_made_by_the_bound_of_the_server() {
     let second = Duration::from_secs(1);
