@@ -21,7 +21,7 @@ use crate::journal::redis::log::generation::Mark;
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{Call, HasLife, Newest, Place, Range, Status, Verdict};
 use crate::types::{ChannelName, Ending, Epoch, Loaded, Seq, Timestamp};
-use channels::Channels;
+use channels::{Channels, Target};
 pub(super) use effect::{Effect, Install, OwnedRun, Shown};
 use progress::{Progress, Resync};
 
@@ -158,7 +158,8 @@ impl<P, C> Follower<P, C> {
             }
             Change::Kept(channel, kept, Content::ToBeRead) => {
                 let epoch = mark.generation.epoch(kept.birth);
-                self.channels.behind(now, &channel, epoch, kept.newest(), kept.ending, shown);
+                let target = Target { epoch, seq: kept.newest(), ending: kept.ending };
+                self.channels.behind(now, &channel, (mark.count, target), shown);
             }
         }
     }
@@ -281,6 +282,7 @@ impl<P, C> Follower<P, C> {
     /// A channel was loaded, as of a mark.
     pub(super) fn loaded(
         &mut self,
+        now: Timestamp,
         mark: Mark,
         channel: &ChannelName,
         loaded: Option<Loaded>,
@@ -288,7 +290,7 @@ impl<P, C> Follower<P, C> {
     ) -> Install {
         let partition = Partition::of(channel);
         let current = self.standing(partition, mark) == Standing::Current;
-        let install = self.channels.loaded(channel, current.then_some(mark.count), loaded);
+        let install = self.channels.loaded(now, channel, current.then_some(mark.count), loaded);
         if matches!(install, Install::Now(_)) {
             self.at(partition).installed(channel, shown);
         }
@@ -341,7 +343,8 @@ impl<P, C> Follower<P, C> {
                     if epoch != there && epoch != Epoch::ZERO {
                         self.channels.reset(channel, shown);
                     } else if newest > seq || last != ending {
-                        self.channels.behind(now, channel, there, newest, last, shown);
+                        let target = Target { epoch: there, seq: newest, ending: last };
+                        self.channels.behind(now, channel, (mark.count, target), shown);
                     }
                 }
                 (Some(_), None) => self.channels.reset(channel, shown),
@@ -550,6 +553,11 @@ impl<P, C> Follower<P, C> {
 
 #[cfg(test)]
 impl<P: std::fmt::Debug, C: std::fmt::Debug> Follower<P, C> {
+    /// Whether a channel is being read up to a number.
+    fn reads(&self, channel: &ChannelName, seq: Seq) -> bool {
+        self.channels.reads(channel, seq)
+    }
+
     /// What is pending.
     fn describe(&self) -> String {
         let pending = self.partitions.iter().filter(|progress| progress.is_pending());

@@ -37,10 +37,12 @@ struct Pending<P, C> {
 struct Loading {
     /// What was announced meanwhile, and the count of each.
     runs: Vec<(u64, OwnedRun)>,
+    /// The newest of what was announced meanwhile and is not in `runs`, and its count.
+    beyond: Option<(u64, Target)>,
     doubt: Doubt,
 }
 
-/// Whether what a load brings may be behind what was announced.
+/// Whether what a load brings may be of what is over, or may have missed an announcement.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     #[default]
@@ -48,11 +50,12 @@ enum Doubt {
     Yes,
 }
 
+/// How far a channel is in Redis.
 #[derive(Debug, Clone, Copy)]
-struct Target {
-    epoch: Epoch,
-    seq: Seq,
-    ending: Ending,
+pub(super) struct Target {
+    pub(super) epoch: Epoch,
+    pub(super) seq: Seq,
+    pub(super) ending: Ending,
 }
 
 /// A publish that was kept and is not visible yet.
@@ -69,6 +72,20 @@ struct Waiting<C> {
     seq: Seq,
     reader: C,
     since: Timestamp,
+}
+
+impl Target {
+    fn of(run: &OwnedRun) -> Self {
+        Self { epoch: run.epoch, seq: run.newest(), ending: run.ending }
+    }
+}
+
+impl Loading {
+    fn beyond(&mut self, count: u64, target: Target) {
+        if self.beyond.is_none_or(|(newest, _)| newest < count) {
+            self.beyond = Some((count, target));
+        }
+    }
 }
 
 impl<P, C> Default for Channels<P, C> {
@@ -106,7 +123,7 @@ impl<P, C> Pending<P, C> {
         if loading.runs.len() < REMEMBERED {
             loading.runs.push((count, run.clone()));
         } else {
-            loading.doubt = Doubt::Yes;
+            loading.beyond(count, Target::of(run));
         }
     }
 
@@ -150,7 +167,7 @@ impl<P, C> Channels<P, C> {
             Followed::Shown => self.progress(now, channel, shown),
             Followed::NotInMemory => self.settle(channel),
             Followed::Behind(_) => {
-                self.behind(now, channel, run.epoch, run.newest(), run.ending, shown);
+                self.behind(now, channel, (count, Target::of(run)), shown);
             }
             Followed::OtherEpoch => self.reset(channel, shown),
         }
@@ -188,30 +205,27 @@ impl<P, C> Channels<P, C> {
     /// A publish waits for those before it.
     pub(super) fn park(&mut self, now: Timestamp, channel: &ChannelName, run: OwnedRun, publisher: P) {
         let pending = self.at(channel);
-        let target = Target { epoch: run.epoch, seq: run.newest(), ending: run.ending };
-        pending.want(target, now.after(LATE));
+        pending.want(Target::of(&run), now.after(LATE));
         let place = pending.parked.partition_point(|parked| parked.run.after <= run.after);
         pending.parked.insert(place, Parked { run, publisher, since: now });
     }
 
-    /// The channel is at `seq` in Redis.
+    /// The channel was this far in Redis when the partition was at `count`.
     pub(super) fn behind(
         &mut self,
         now: Timestamp,
         channel: &ChannelName,
-        epoch: Epoch,
-        seq: Seq,
-        ending: Ending,
+        (count, target): (u64, Target),
         shown: &impl Shown,
     ) {
-        if let Some(pending) = self.pending.get_mut(channel) {
-            pending.doubt_load();
+        if let Some(loading) = self.pending.get_mut(channel).and_then(|pending| pending.loading.as_mut()) {
+            loading.beyond(count, target);
         }
         match shown.newest(channel) {
             None => self.settle(channel),
-            Some((known, ..)) if known != epoch && known != Epoch::ZERO => self.reset(channel, shown),
+            Some((known, ..)) if known != target.epoch && known != Epoch::ZERO => self.reset(channel, shown),
             Some(_) => {
-                self.at(channel).want(Target { epoch, seq, ending }, now);
+                self.at(channel).want(target, now);
                 self.progress(now, channel, shown);
             }
         }
@@ -362,6 +376,7 @@ impl<P, C> Channels<P, C> {
     /// A load was answered, as of this count; of `None` if it is not of the history that is followed.
     pub(super) fn loaded(
         &mut self,
+        now: Timestamp,
         channel: &ChannelName,
         count: Option<u64>,
         mut loaded: Option<Loaded>,
@@ -369,14 +384,17 @@ impl<P, C> Channels<P, C> {
         let Some(pending) = self.pending.get_mut(channel) else { return Install::Again };
         let Some(loading) = pending.loading.take() else { return Install::Again };
         let current = count.filter(|_| loading.doubt == Doubt::No);
-        // What was announced of earlier changes is in what was loaded, or was forgotten since.
-        let fits = current.is_some_and(|count| {
-            let mut later = loading.runs.into_iter().filter(|(change, _)| *change > count);
-            later.all(|(_, run)| extend(&mut loaded, run))
-        });
-        if !fits {
+        let missing = current.ok_or(IsOver).and_then(|count| loading.go_on(count, &mut loaded));
+        let Ok(missing) = missing else {
             pending.loading = Some(Loading::default());
             return Install::Again;
+        };
+        // However much is published, a load ends: what did not come with it is read.
+        if let Some(target) = missing {
+            pending.want(target, Timestamp::MAX);
+            pending.reading = Some(now);
+            let newest = loaded.as_ref().map_or(Seq::ZERO, |loaded| loaded.newest.0);
+            self.effects.push(Effect::Read(channel.clone(), target.epoch, newest));
         }
         if pending.is_empty() {
             self.pending.remove(channel);
@@ -432,8 +450,45 @@ impl<P, C> Channels<P, C> {
     }
 }
 
-/// Puts what was announced during a load behind what it brought; false if that does not fit.
-fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> bool {
+#[cfg(test)]
+impl<P, C> Channels<P, C> {
+    /// Whether a channel is being read up to a number.
+    pub(super) fn reads(&self, channel: &ChannelName, seq: Seq) -> bool {
+        let wanted = |pending: &Pending<P, C>| pending.reading.and(pending.target);
+        self.pending.get(channel).and_then(wanted).is_some_and(|target| target.seq >= seq)
+    }
+}
+
+/// What was loaded is of an incarnation that is over.
+struct IsOver;
+
+impl Loading {
+    /// Puts what was announced behind what was loaded as of this count. Returns what is missing then.
+    fn go_on(self, count: u64, loaded: &mut Option<Loaded>) -> Result<Option<Target>, IsOver> {
+        // What was announced of earlier changes is in what was loaded, or was forgotten since.
+        let mut missing = self.beyond.filter(|(change, _)| *change > count).map(|(_, target)| target);
+        for (_, run) in self.runs.into_iter().filter(|(change, _)| *change > count) {
+            let target = Target::of(&run);
+            if !extend(loaded, run)? && missing.is_none_or(|newest| newest.seq < target.seq) {
+                missing = Some(target);
+            }
+        }
+        let (Some(target), Some(loaded)) = (missing, loaded) else { return Ok(missing) };
+        let closes = target.ending == Ending::Close && !loaded.ended;
+        match loaded.epoch == target.epoch {
+            true => Ok(missing.filter(|target| loaded.newest.0 < target.seq || closes)),
+            false => Err(IsOver),
+        }
+    }
+}
+
+/// Puts what was announced during a load behind what it brought; false if there is a hole between them.
+fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> Result<bool, IsOver> {
+    let newest = loaded.as_ref().map_or(Seq::ZERO, |loaded| loaded.newest.0);
+    if loaded.as_ref().is_some_and(|loaded| loaded.epoch != run.epoch) {
+        return Err(IsOver);
+    }
+    let Some(known) = newest.get().checked_sub(run.after.get()) else { return Ok(false) };
     let at_first = run.messages.first().map(|message| message.at);
     let loaded = loaded.get_or_insert_with(|| Loaded {
         life: None,
@@ -444,10 +499,8 @@ fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> bool {
         tail: Vec::new(),
         damaged: None,
     });
-    let newest = loaded.newest.0;
-    let Some(known) = newest.get().checked_sub(run.after.get()) else { return false };
-    if loaded.epoch != run.epoch || loaded.damaged.is_some() {
-        return false;
+    if loaded.damaged.is_some() {
+        return Ok(false);
     }
     let new = run.messages.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX));
     for message in new {
@@ -458,5 +511,5 @@ fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> bool {
         loaded.tail.push(message);
     }
     loaded.ended |= run.ending == Ending::Close;
-    true
+    Ok(true)
 }

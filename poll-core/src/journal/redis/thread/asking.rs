@@ -107,7 +107,7 @@ impl Reading<'_> {
         match question {
             Question::Load(load, reply) => match judge(link, follower, asked, &load, value) {
                 Ok(Judged::Done(mark, loaded)) => {
-                    match follower.loaded(mark, &load.channel, loaded, &link.host) {
+                    match follower.loaded(link.now(), mark, &load.channel, loaded, &link.host) {
                         Install::Now(loaded) => answers.reply(reply, Ok(loaded)),
                         Install::Again => return Some(Question::Load(load, reply)),
                     }

@@ -183,17 +183,20 @@ impl Line {
         Some((commands, deadline))
     }
 
-    /// The next questions as commands. Those whose partition is not what it was, as far as is known, stay.
+    /// The next questions as commands. Those whose partition is not what it was, as far as is known, stay; so do those whose
+    /// deadline is over, however often they were asked by then.
     pub(crate) fn next_asks<P, C>(&mut self, script: &Script, follower: &Follower<P, C>) -> Option<Pipeline> {
         let process = self.process?;
         for (partition, checks) in std::mem::take(&mut self.checks) {
             self.asks.push_front(Ask::state(partition, checks));
         }
         let (mut commands, mut large, mut passed) = (Pipeline::new(), 0, VecDeque::new());
+        let now = Instant::now();
         while commands.len() < ASKS && large < LARGE_ASKS {
             let Some(ask) = self.asks.pop_front() else { break };
             let partition = ask.partition();
-            if ask.waits_for_partition() && !follower.publishing(partition) {
+            let is_held = ask.waits_for_partition() && !follower.publishing(partition);
+            if is_held || ask.has_asker() && ask.deadline <= now {
                 passed.push_back(ask);
                 continue;
             }
@@ -236,5 +239,34 @@ impl Line {
     /// Whether nothing waits to be published or answered.
     pub(crate) fn is_quiet(&self) -> bool {
         self.publishes.is_empty() && self.sending.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::redis::log::partition::Prefix;
+    use crate::journal::redis::log::script::Announce;
+    use crate::journal::redis::url::Address;
+    use crate::types::{ChannelName, Retention};
+
+    /// It may have been asked and answered many times since it was first asked: who looks for what is late finds it here.
+    #[test]
+    fn what_is_late_is_not_asked_again() {
+        let (name, prefix) = (ChannelName::parse("a").unwrap(), Prefix::default());
+        let partition = Partition::of(&name);
+        let session = Session::new(1, Address::Unix("/s".into()), vec![partition], &prefix, 1);
+        let mut line = Line::new(Arc::new(session), Instant::now());
+        line.process = Some(Process(*b"process1"));
+        let script = Script::new(prefix, Announce::Publish, Retention::default());
+        let follower = Follower::<(), ()>::new();
+        let check = |deadline| Check { channel: name.clone(), reply: Box::new(|_| {}), deadline };
+        let (late, soon) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        for deadline in [late, soon] {
+            line.push_ask(Ask::state(partition, vec![check(deadline)]));
+        }
+        assert_eq!(line.next_asks(&script, &follower).unwrap().len(), 1);
+        assert_eq!(line.asking[0].0.deadline, soon);
+        assert_eq!(line.take_asked(|deadline| deadline <= late).len(), 1);
     }
 }

@@ -96,6 +96,53 @@ fn a_new_subscription_compares_only_what_changed() {
     assert_eq!(*node.memory.resets.borrow(), 0);
 }
 
+/// However much is published while a channel is being loaded, it is loaded once, and the rest is read.
+#[test]
+fn a_busy_channel_is_loaded_once() {
+    let (small, large) = (Size::Announced, Size::TooLarge);
+    let table = [
+        vec![(small, Ending::Open); 100],
+        vec![(large, Ending::Open)],
+        vec![(large, Ending::Close)],
+        vec![(small, Ending::Open), (large, Ending::Open), (small, Ending::Open), (small, Ending::Close)],
+        [vec![(small, Ending::Open); 64], vec![(small, Ending::Close)]].concat(),
+    ];
+    for (row, publishes) in table.iter().enumerate() {
+        for there in [0, 1] {
+            is_loaded_once(&format!("row {row}, with {there} before"), publishes, there);
+        }
+    }
+}
+
+fn is_loaded_once(case: &str, publishes: &[(Size, Ending)], there: usize) {
+    let (mut redis, now) = (Redis::default(), Timestamp::from_millis(1_000));
+    let (partition, names) = channels(1);
+    let mut node = Node::new(partition);
+    node.subscribe();
+    for _ in 0..10 {
+        deliver(&mut redis, &mut node, now);
+    }
+    let publish = |redis: &mut Redis, node: &mut Node, number, (size, ending)| {
+        let known = node.follower.ask(partition).mark;
+        let request = Request::Publish(number, names[0].clone(), ending, size);
+        node.heard.extend(redis.execute(known, request).1.map(Heard::Announced));
+        node.hear(now);
+        node.react(redis);
+    };
+    (0..there).for_each(|number| publish(&mut redis, &mut node, number, (Size::Announced, Ending::Open)));
+    node.load(&names[0]);
+    execute(&mut redis, &mut node);
+    for (number, what) in publishes.iter().enumerate() {
+        publish(&mut redis, &mut node, there + number, *what);
+    }
+    node.receive(now);
+    node.react(&redis);
+    assert!(node.loading.is_empty(), "{case}: it is loaded again");
+    deliver(&mut redis, &mut node, now);
+    assert_eq!(node.memory.newest(&names[0]), redis.newest(&names[0]), "{case}");
+    assert!(!node.follower.is_pending() && *node.memory.resets.borrow() == 0, "{case}");
+}
+
 /// An announcement that never came is noticed although none follows: Redis says that it is further.
 #[test]
 fn a_lost_announcement_is_noticed_by_the_next_state() {

@@ -250,7 +250,7 @@ impl Node {
             Reply::Load(channel, verdict) => {
                 let judged = follower.judged(now, asked, verdict, memory);
                 let install = match judged {
-                    Judged::Done(mark, loaded) => follower.loaded(mark, &channel, loaded, memory),
+                    Judged::Done(mark, loaded) => follower.loaded(now, mark, &channel, loaded, memory),
                     Judged::Again => return self.held.push(Request::Load(channel)),
                 };
                 match install {
@@ -260,7 +260,9 @@ impl Node {
                         if let (Some((epoch, newest)), Some((heard, seq))) =
                             (there, self.announced.get(&channel))
                         {
-                            assert!(epoch != *heard || newest >= *seq, "a load is behind what was announced");
+                            let is_there = epoch != *heard || newest >= *seq;
+                            let is_read = follower.reads(&channel, *seq);
+                            assert!(is_there || is_read, "a load is behind what was announced");
                         }
                         memory.install(&channel, loaded);
                     }
