@@ -241,6 +241,11 @@ impl<P, C> Follower<P, C> {
         }
     }
 
+    /// Whether a partition has a later generation than the reply with this mark: what it says may be lost.
+    pub(super) fn is_replaced(&self, partition: Partition, mark: Mark) -> bool {
+        self.standing(partition, mark) == Standing::Stale
+    }
+
     /// An own publish was kept. Answers its publisher once it is visible here, if the channel is in memory.
     pub(super) fn published(
         &mut self,
@@ -252,7 +257,7 @@ impl<P, C> Follower<P, C> {
         shown: &impl Shown,
     ) {
         match self.standing(Partition::of(channel), mark) {
-            Standing::Stale => self.channels.effects.push(Effect::Answer(publisher)),
+            Standing::Stale => self.channels.effects.push(Effect::Doubt(publisher)),
             Standing::Current => self.channels.own(now, channel, (mark.count, run), publisher, shown),
             // If it is part of the history, the resynchronisation shows it.
             Standing::Unsettled => {
@@ -472,6 +477,7 @@ impl<P, C> Follower<P, C> {
 
     /// Another generation begins: nothing that is in memory counts any more.
     fn adopt(&mut self, now: Timestamp, partition: Partition, mark: Mark, shown: &impl Shown) {
+        self.channels.doubt_awaited(partition);
         let progress = self.at(partition);
         let (channels, readers) = progress.adopt(mark);
         let asks = progress.resync != Resync::Idle;

@@ -263,6 +263,14 @@ impl<P, C> Channels<P, C> {
         }
     }
 
+    /// What is waited for in a partition may be lost.
+    pub(super) fn doubt_awaited(&mut self, partition: Partition) {
+        for pending in self.pending.values_mut().filter(|pending| pending.partition == partition) {
+            self.effects.extend(pending.parked.drain(..).map(|parked| Effect::Doubt(parked.publisher)));
+            self.effects.extend(pending.waiting.drain(..).map(|waiting| Effect::Over(waiting.reader)));
+        }
+    }
+
     /// Loads of a partition that are under way may have missed something.
     pub(super) fn doubt_loads(&mut self, partition: Partition) {
         let pending = self.pending.values_mut().filter(|pending| pending.partition == partition);

@@ -66,8 +66,12 @@ pub(in crate::journal::redis) enum Effect<P, C> {
     Read(ChannelName, Epoch, Seq),
     /// What was published is visible, or the channel is not in memory.
     Answer(P),
+    /// What was published is of a generation that has been replaced: it may be lost.
+    Doubt(P),
     /// What the check asked for is visible, or the channel is not in memory.
     Checked(C),
+    /// The same, and a later generation began while it waited: what it waited for may be lost.
+    Over(C),
 }
 
 /// What to do with a channel that was loaded.

@@ -18,6 +18,11 @@ pub(crate) enum Waiting {
     Repeated(Publisher),
 }
 
+/// A later generation began, because Redis had lost something.
+pub(crate) fn replaced() -> JournalError {
+    JournalError::OutcomeUnknown("Redis lost something meanwhile".to_owned())
+}
+
 /// Answers that are to be given.
 #[derive(Default)]
 #[must_use = "they have to be given"]
@@ -35,6 +40,11 @@ impl Answers {
 
     pub(crate) fn visible(&mut self, Publisher { reply, outcome }: Publisher) {
         self.publish(reply, Ok(outcome));
+    }
+
+    /// A publisher whose publish may be lost with the generation that it was kept in.
+    pub(crate) fn doubtful(&mut self, Publisher { reply, .. }: Publisher) {
+        self.publish(reply, Err(replaced().into()));
     }
 
     pub(crate) fn waited(&mut self, waiting: Waiting) {

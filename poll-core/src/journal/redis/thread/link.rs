@@ -392,7 +392,10 @@ impl State {
                     self.ask(Ask::new(Question::Follow(Read(stretch))));
                 }
                 Effect::Answer(publisher) => answers.visible(publisher),
+                Effect::Doubt(publisher) => answers.doubtful(publisher),
                 Effect::Checked(waiting) => answers.waited(waiting),
+                Effect::Over(Waiting::Repeated(publisher)) => answers.doubtful(publisher),
+                Effect::Over(waiting) => answers.waited(waiting),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 
-use super::answer::{Answers, Publisher, Waiting};
+use super::answer::{Answers, Publisher, Waiting, replaced};
 use super::ask::{Ask, Question};
 use super::census::Census;
 use super::link::{Link, State, next_after};
@@ -151,8 +151,13 @@ impl Link {
         if let Published::Kept(kept) | Published::Changed(kept) = published {
             state.changed(self, partition, mark, Census::of_own(&publish, &kept));
         }
+        let safe = match waited {
+            _ if state.follower.is_replaced(partition, mark) => Err(replaced()),
+            Ok(()) => Ok(()),
+            Err(NotMet(why)) => Err(JournalError::OutcomeUnknown(why.clone())),
+        };
         let now = self.now();
-        match (published, waited) {
+        match (published, safe) {
             // It is announced like any other, and may be lost all the same; so may what an earlier publish left.
             (
                 Published::Kept(_)
@@ -160,8 +165,8 @@ impl Link {
                 | Published::Repeated(..)
                 | Published::Closed
                 | Published::Unchanged(_),
-                Err(NotMet(why)),
-            ) => answers.publish(reply, Err(JournalError::OutcomeUnknown(why.clone()).into())),
+                Err(error),
+            ) => answers.publish(reply, Err(error.into())),
             (Published::Kept(kept) | Published::Changed(kept), Ok(())) => {
                 let epoch = mark.generation.epoch(kept.birth);
                 let stamped = publish.drafts.iter().zip(kept.stamps());

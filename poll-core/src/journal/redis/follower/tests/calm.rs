@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::node::{Heard, Node};
 use super::redis::{Redis, Request, Size, channels};
-use crate::journal::redis::follower::Shown;
+use crate::journal::redis::follower::{Effect, Shown};
 use crate::types::{Ending, Timestamp};
 
 /// A node that has begun, with a channel in memory.
@@ -161,6 +161,40 @@ fn a_lost_announcement_is_noticed_by_the_next_state() {
     deliver(&mut redis, &mut node, now);
     assert_eq!(node.memory.newest(&names[0]), redis.newest(&names[0]));
     assert!(!node.follower.is_pending());
+}
+
+/// What was published before a partition lost something may be lost as well: as its reply comes, and while it waits.
+#[test]
+fn a_publisher_of_a_generation_that_is_over_is_not_told_that_it_is_kept() {
+    for is_parked in [false, true] {
+        let (mut redis, now) = (Redis::default(), Timestamp::from_millis(1_000));
+        let mut node = begun(&mut redis, now);
+        let (partition, names) = channels(1);
+        let publish = |number| Request::Publish(number, names[0].clone(), Ending::Open, Size::Announced);
+        // One that is not heard of.
+        redis.execute(node.follower.ask(partition).mark, publish(1));
+        node.publishers.insert(2);
+        node.send(publish(2));
+        let (asked, request) = node.requests.pop_front().unwrap();
+        let (reply, _) = redis.execute(asked.mark, request);
+        node.replies.push_back((asked, reply));
+        if is_parked {
+            node.receive(now);
+            node.react(&redis);
+            assert!(node.publishers.contains(&2) && node.replies.is_empty());
+            // It is repeated.
+            let (epoch, seq, _) = redis.newest(&names[0]).unwrap();
+            node.follower.await_shown(now, &names[0], (epoch, seq), 3, &node.memory);
+        }
+        let known = redis.mark();
+        let (_, renewed) = redis.execute(known, Request::Renew(known.generation.next(1), known));
+        node.heard.extend(renewed.map(Heard::Announced));
+        node.hear(now);
+        node.receive(now);
+        let effects = node.follower.effects();
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Doubt(2))), "{effects:?}");
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Over(3))), is_parked, "{effects:?}");
+    }
 }
 
 /// A publisher whose predecessors never become visible is answered after a second.

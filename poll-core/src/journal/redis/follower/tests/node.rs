@@ -210,8 +210,10 @@ impl Node {
                 self.reads += 1;
                 self.send(Request::Read(channel, epoch, after));
             }
-            Effect::Answer(publisher) => assert!(self.publishers.remove(&publisher), "answered twice"),
-            Effect::Checked(check) => {
+            Effect::Answer(publisher) | Effect::Doubt(publisher) => {
+                assert!(self.publishers.remove(&publisher), "answered twice");
+            }
+            Effect::Checked(check) | Effect::Over(check) => {
                 let Check { channel, there, last: message } =
                     self.checks.remove(&check).expect("checked once");
                 let here = self.memory.newest(&channel);

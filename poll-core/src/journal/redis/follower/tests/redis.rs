@@ -88,6 +88,10 @@ impl Redis {
         self.stored = Stored::default();
     }
 
+    pub(super) fn mark(&self) -> Mark {
+        self.stored.mark
+    }
+
     pub(super) fn newest(&self, channel: &ChannelName) -> Newest {
         let stored = self.stored.channels.get(channel)?;
         let ending = if stored.closed { Ending::Close } else { Ending::Open };
