@@ -34,6 +34,8 @@ struct Record {
     generation: u64,
     /// Name, acknowledged cursor, whether it was named, whether it matches.
     links: Vec<(String, String, bool, bool)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<String>,
     phase: Stage,
     left_out: u64,
     is_scanned: bool,
@@ -148,6 +150,7 @@ impl Subscription {
             created: self.created.as_micros(),
             generation: self.generation,
             links: self.links().map(link).collect(),
+            ended: self.ended.iter().map(ToString::to_string).collect(),
             phase: Stage::of(&self.phase, keeping),
             left_out: self.left_out,
             is_scanned: self.is_scanned,
@@ -173,6 +176,7 @@ impl Subscription {
             created: Timestamp::from_micros(record.created),
             generation: record.generation,
             links,
+            ended: record.ended.into_iter().map(Into::into).collect(),
             phase,
             left_out: record.left_out,
             is_scanned: record.is_scanned,

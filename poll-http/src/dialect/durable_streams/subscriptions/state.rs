@@ -5,7 +5,7 @@
 //! under a lease, an event is offered and the lease begins with the claim. The lease ends by an answer, or by its time; then
 //! whatever is pending makes the next wake, under the next generation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub(crate) struct Subscription {
     /// Of the last wake.
     pub(super) generation: u64,
     pub(super) links: BTreeMap<Box<str>, Link>,
+    /// The streams that ended since the wake under way began. What its worker says of one may be about the stream that it
+    /// was told of, whatever is there under the name now.
+    pub(super) ended: BTreeSet<Box<str>>,
     pub(super) phase: Phase,
     /// How many streams matched while there was no room for more.
     pub(super) left_out: u64,
@@ -94,6 +97,7 @@ impl Subscription {
             created,
             generation: 0,
             links: BTreeMap::new(),
+            ended: BTreeSet::new(),
             phase: Phase::Idle,
             left_out: 0,
             is_scanned: false,
@@ -144,9 +148,14 @@ impl Subscription {
     /// A stream was looked at. `from` is where it begins if it is new and matches the pattern.
     pub(crate) fn see(&mut self, stream: &str, seen: Seen, from: From) {
         if let Some(link) = self.links.get_mut(stream) {
+            let before = link.acked.epoch;
             link.see(seen);
+            let has_ended = before != Cursor::ZERO.epoch && before != link.acked.epoch;
             if seen == Seen::Absent && !link.explicit {
                 self.links.remove(stream);
+            }
+            if has_ended {
+                self.remember_end(stream);
             }
         } else if seen != Seen::Absent && self.configuration.matches(stream) {
             if self.links.len() >= MOST_STREAMS {
@@ -154,6 +163,18 @@ impl Subscription {
             } else {
                 self.link(stream, Link { glob: true, ..Link::default() }, seen, from);
             }
+        }
+    }
+
+    fn remember_end(&mut self, stream: &str) {
+        if self.phase == Phase::Idle {
+            return;
+        }
+        if self.ended.len() < MOST_STREAMS {
+            self.ended.insert(stream.into());
+        } else {
+            // There are too many to remember, so the wake is over: the next one tells of what there is.
+            self.phase = Phase::Idle;
         }
     }
 
@@ -196,6 +217,8 @@ impl Subscription {
         };
         let until = now.after(self.configuration.lease);
         self.phase = Phase::Held { wake, worker: Some(worker.into()), until };
+        // Nobody was told of them before.
+        self.ended.clear();
         self.phase.wake().ok_or(Fault::NoPendingWork)
     }
 
@@ -253,6 +276,9 @@ impl Subscription {
         let Some(link) = self.links.get(stream) else {
             return Err(Fault::InvalidOffset("the subscription has no such stream"));
         };
+        if self.ended.contains(stream) {
+            return Err(Fault::InvalidOffset("the stream has ended since the wake began"));
+        }
         match offset {
             Offset::After(seq) if seq < link.acked.seq => {
                 Err(Fault::InvalidOffset("more was acknowledged before"))
@@ -283,6 +309,7 @@ impl Subscription {
         }
         let Some(stream) = self.pending() else { return };
         self.generation += 1;
+        self.ended.clear();
         let wake = Wake { id: format!("w_{random:032x}").into(), generation: self.generation, stream };
         self.phase = Phase::Due { wake, tries: 0, at: now };
     }

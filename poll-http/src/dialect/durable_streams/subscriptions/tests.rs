@@ -35,6 +35,12 @@ fn appended(subscription: &mut Subscription, stream: &str, seq: u64, now: u64) {
     subscription.pass(at(now), 1);
 }
 
+/// `orders` is another stream now, with so many messages.
+fn begun_anew(subscription: &mut Subscription, seq: u64) {
+    let anew = |seq| Cursor { epoch: Epoch::new(8), seq: Seq::new(seq) };
+    subscription.see("orders", Seen::Until(anew(seq)), From::After(anew(0)));
+}
+
 fn attempt(subscription: &mut Subscription, now: u64) -> Option<u64> {
     match subscription.attempt(at(now))? {
         Attempt::Webhook(wake) | Attempt::Event(wake, _) => Some(wake.generation),
@@ -167,6 +173,53 @@ fn an_offset_lies_between_what_was_acknowledged_and_the_end_or_none_counts() {
     let done = turn(&subscription, &[("a", 5), ("b", 2)], Progress::Done);
     assert_eq!(subscription.turn(at(2), &done, 3), Ok(NextWake::Yes));
     assert_eq!(attempt(&mut subscription, 2), Some(2));
+}
+
+#[test]
+fn an_acknowledgement_of_a_stream_that_ended_does_not_count_for_the_next_of_its_name() {
+    for is_seen_gone in [false, true] {
+        let mut subscription = made(PULL);
+        appended(&mut subscription, "orders", 5, 0);
+        subscription.claim(at(0), "one", 2).unwrap();
+        let done = turn(&subscription, &[("orders", 5)], Progress::Done);
+        if is_seen_gone {
+            subscription.see("orders", Seen::Absent, From::End);
+        }
+        begun_anew(&mut subscription, 5);
+        // A restart does not change that.
+        let record = subscription.to_record("s", Keeping::Alone);
+        let mut subscription = Subscription::of_record(&record, Loopback::Refused).unwrap().1;
+        begun_anew(&mut subscription, 5);
+        let refused = subscription.turn(at(1), &done, 3).map_err(|fault| fault.parts().1);
+        assert_eq!(refused, Err("INVALID_OFFSET"), "seen gone: {is_seen_gone}");
+        // The next wake tells of it, and then it can be acknowledged.
+        assert_eq!(subscription.claim(at(1_000), "two", 4).map(|wake| wake.generation), Ok(2));
+        let done = turn(&subscription, &[("orders", 5)], Progress::Done);
+        assert_eq!(subscription.turn(at(1_001), &done, 5), Ok(NextWake::No));
+    }
+}
+
+#[test]
+fn a_worker_that_is_told_of_the_new_stream_acknowledges_that() {
+    let mut subscription = made(PULL);
+    appended(&mut subscription, "orders", 5, 0);
+    begun_anew(&mut subscription, 5);
+    subscription.claim(at(0), "one", 2).unwrap();
+    let done = turn(&subscription, &[("orders", 5)], Progress::Done);
+    assert_eq!(subscription.turn(at(1), &done, 3), Ok(NextWake::No));
+}
+
+#[test]
+fn a_wake_is_over_when_too_many_streams_ended_to_remember_them() {
+    let mut subscription = made(PULL);
+    appended(&mut subscription, "orders", 1, 0);
+    subscription.claim(at(0), "one", 2).unwrap();
+    let done = turn(&subscription, &[("orders", 1)], Progress::Done);
+    for number in 0..=super::MOST_STREAMS {
+        appended(&mut subscription, &number.to_string(), 1, 0);
+        subscription.see(&number.to_string(), Seen::Absent, From::End);
+    }
+    assert_eq!(subscription.turn(at(1), &done, 3), Err(Fault::Fenced));
 }
 
 #[test]
