@@ -312,6 +312,22 @@ async fn one_worker_has_a_wake_until_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_whose_name_ends_with_a_slash_is_acknowledged_like_any_other() {
+    let world = world(&Receiver::default());
+    stream(&world, "wake", "[]").await;
+    put(&world, "s", pull()).await;
+    stream(&world, "events/", "[1]").await;
+    stream(&world, "events/a", "[1]").await;
+    let claimed = say(&world, "POST", "s/claim", "", &json!({ "worker": "one" })).await.json();
+    assert_eq!(claimed["streams"][0]["path"], "events/");
+    // Around another name slashes do not count.
+    let acks = ["events/", "/events/a/"].map(|stream| json!({ "stream": stream, "offset": offset(1) }));
+    let done = json!({ "wake_id": claimed["wake_id"], "generation": 1, "acks": acks, "done": true });
+    let answer = say(&world, "POST", "s/ack", claimed["token"].as_str().unwrap(), &done).await;
+    assert_eq!((code(&answer), &answer.json()["next_wake"]), ((200, Value::Null), &json!(false)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_kept_before_there_is_a_subscription() {
     let receiver = Receiver::default();
     let world = world(&receiver);

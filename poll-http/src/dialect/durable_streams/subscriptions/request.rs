@@ -54,7 +54,7 @@ pub(crate) struct Claim {
 pub(crate) struct Turn {
     pub(crate) wake_id: Box<str>,
     pub(crate) generation: u64,
-    /// Streams, and up to where each was processed.
+    /// Streams as the worker [names](super::Subscription::meant) them, and up to where each was processed.
     pub(crate) acks: Vec<(Box<str>, Offset)>,
     pub(crate) progress: Progress,
 }
@@ -187,7 +187,7 @@ impl Turn {
     pub(crate) fn parse(content: &[u8]) -> Result<Self, Fault> {
         let Said { wake_id, generation, acks, done } = object(content)?;
         let ack = |Acknowledgement { stream, offset }: Acknowledgement| match Offset::parse(&offset) {
-            Some(after @ Offset::After(_)) => Ok((stream.trim_matches('/').into(), after)),
+            Some(after @ Offset::After(_)) => Ok((stream.into(), after)),
             _ => Err(Fault::InvalidOffset("it is not an offset that the server gave")),
         };
         let acks = acks.into_iter().map(ack).collect::<Result<_, _>>()?;

@@ -113,6 +113,11 @@ impl Subscription {
         self.links.contains_key(name)
     }
 
+    /// Which of its streams a client means: slashes around a name do not count unless they are part of it.
+    pub(crate) fn meant<'a>(&self, name: &'a str) -> &'a str {
+        if self.has(name) { name } else { name.trim_matches('/') }
+    }
+
     /// Whether delivery fails at present.
     pub(crate) fn is_failing(&self) -> bool {
         matches!(self.phase, Phase::Due { tries: 1.., .. } | Phase::Sending { tries: 1.., .. })
@@ -229,9 +234,10 @@ impl Subscription {
     pub(crate) fn turn(&mut self, now: Timestamp, turn: &Turn, random: u128) -> Result<NextWake, Fault> {
         let wake = self.held(now, &turn.wake_id, turn.generation, random)?;
         for (stream, offset) in &turn.acks {
-            self.check_ack(stream, *offset)?;
+            self.check_ack(self.meant(stream), *offset)?;
         }
         for (stream, offset) in &turn.acks {
+            let stream = self.meant(stream);
             if let (Some(link), Offset::After(seq)) = (self.links.get_mut(stream), *offset) {
                 link.acked.seq = seq;
             }

@@ -24,8 +24,9 @@ impl Keeper {
     /// Before an answer: what another server confirmed a moment ago has to count, though this one may not have heard of it.
     pub(super) async fn look_for_answer(&mut self, what: &What) -> Result<(), Untaken> {
         if let (What::Turn { turn, .. }, true) = (what, self.is_shared()) {
-            let names = turn.acks.iter().filter(|(name, _)| self.subscription.has(name));
-            self.mailbox.put_back(names.filter_map(|(name, _)| ChannelName::parse(name).ok()), None);
+            let meant = turn.acks.iter().map(|(name, _)| self.subscription.meant(name));
+            let names = meant.filter(|name| self.subscription.has(name));
+            self.mailbox.put_back(names.filter_map(|name| ChannelName::parse(name).ok()), None);
         }
         self.look_at_news(Then::Nothing).await?;
         if let (What::Claim(_), true) = (what, self.is_shared())
