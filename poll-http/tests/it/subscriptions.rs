@@ -328,6 +328,17 @@ async fn a_stream_whose_name_ends_with_a_slash_is_acknowledged_like_any_other() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_wake_stream_cannot_be_added() {
+    let world = world(&Receiver::default());
+    stream(&world, "wake", "[]").await;
+    put(&world, "s", pull()).await;
+    let added = say(&world, "POST", "s/streams", "", &json!({ "streams": ["other", "/wake/"] })).await;
+    assert_eq!(code(&added), (400, json!("INVALID_REQUEST")));
+    let shown = say(&world, "GET", "s", "", &Value::Null).await.json();
+    assert_eq!(shown["streams"], json!([]), "all or none");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_kept_before_there_is_a_subscription() {
     let receiver = Receiver::default();
     let world = world(&receiver);

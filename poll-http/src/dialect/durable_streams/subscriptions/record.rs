@@ -166,6 +166,10 @@ impl Subscription {
         let configuration = Configuration::parse(&configuration, loopback).ok()?;
         let mut links = BTreeMap::new();
         for (name, acked, explicit, glob) in record.links {
+            // Earlier versions took it in.
+            if !configuration.may_wake(&name) {
+                continue;
+            }
             let acked: Cursor = acked.parse().ok()?;
             links.insert(name.into(), Link { acked, end: acked, explicit, glob });
         }

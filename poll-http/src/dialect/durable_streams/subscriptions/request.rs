@@ -1,5 +1,6 @@
 //! What clients say: a configuration, streams, a claim, an acknowledgement.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const MOST_TEXT: usize = 1_024;
 /// Bounds and default of a lease, in milliseconds.
 const LEASE: std::ops::RangeInclusive<u64> = 1_000..=600_000;
 const USUAL_LEASE: u64 = 30_000;
+
+/// Why the wake stream is not among the streams of its subscription.
+pub(super) const CANNOT_WAKE: Fault = Fault::Invalid(Cow::Borrowed("the wake stream cannot wake"));
 
 /// What a subscription is for. Two are the same if all of it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +123,7 @@ impl Configuration {
         if let Delivery::PullWake(stream) = &delivery
             && streams.contains(stream.as_str())
         {
-            return Err(invalid("the wake stream cannot wake"));
+            return Err(CANNOT_WAKE);
         }
         let lease = match given.get("lease_ttl_ms") {
             None | Some(Value::Null) => USUAL_LEASE,
@@ -162,10 +166,15 @@ impl Configuration {
         u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether a stream matches the pattern. The stream that wakes are written to never does.
+    /// Whether a stream matches the pattern, and may wake.
     pub(crate) fn matches(&self, name: &str) -> bool {
+        self.pattern.as_ref().is_some_and(|glob| glob.matches(name)) && self.may_wake(name)
+    }
+
+    /// Whether a stream may wake a worker at all. The one that wakes are written to never does: it would wake itself.
+    pub(crate) fn may_wake(&self, name: &str) -> bool {
         let wakes = matches!(&self.delivery, Delivery::PullWake(stream) if stream.as_str() == name);
-        !wakes && !name.starts_with(RESERVED) && self.pattern.as_ref().is_some_and(|glob| glob.matches(name))
+        !wakes && !name.starts_with(RESERVED)
     }
 }
 

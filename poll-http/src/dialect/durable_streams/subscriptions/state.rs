@@ -12,7 +12,7 @@ use std::time::Duration;
 use poll_core::{Cursor, Seq, Timestamp};
 
 use super::fault::Fault;
-use super::request::{Configuration, Delivery, MOST_STREAMS, Progress, Turn};
+use super::request::{CANNOT_WAKE, Configuration, Delivery, MOST_STREAMS, Progress, Turn};
 use super::wake::{Attempt, Phase, Sent, Wake};
 use crate::dialect::durable_streams::offset::Offset;
 
@@ -126,8 +126,11 @@ impl Subscription {
     /// A stream is named, which is idempotent. One that is new begins at its end.
     ///
     /// # Errors
-    /// [`Fault::TooMany`] streams.
+    /// [`Fault::TooMany`] streams, and [`Fault::Invalid`] if it is the one that wakes are written to.
     pub(crate) fn name(&mut self, stream: &str, seen: Seen) -> Result<(), Fault> {
+        if !self.configuration.may_wake(stream) {
+            return Err(CANNOT_WAKE);
+        }
         if let Some(link) = self.links.get_mut(stream) {
             link.explicit = true;
             return Ok(());

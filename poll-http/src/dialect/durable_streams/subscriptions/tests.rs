@@ -7,7 +7,7 @@ use poll_core::{Cursor, Epoch, Seq, Timestamp};
 use proptest::prelude::*;
 
 use super::request::{Configuration, Progress, Turn};
-use super::state::{From, NextWake, Seen, Subscription};
+use super::state::{From, Link, NextWake, Seen, Subscription};
 use super::wake::{Attempt, Phase, Sent};
 use super::{Fault, Keeping, Loopback};
 use crate::dialect::durable_streams::offset::Offset;
@@ -314,6 +314,11 @@ fn the_stream_of_wakes_wakes_no_worker() {
     appended(&mut subscription, "wake/pool", 1, 0);
     appended(&mut subscription, "__ds/x", 1, 0);
     assert_eq!(subscription.due(), None);
+    assert!(matches!(subscription.name("wake/pool", Seen::Until(end(1))), Err(Fault::Invalid(_))));
+    // Nor does one that was named before that was refused.
+    subscription.links.insert("wake/pool".into(), Link { explicit: true, ..Link::default() });
+    let record = subscription.to_record("s", Keeping::Alone);
+    assert!(!Subscription::of_record(&record, Loopback::Refused).unwrap().1.has("wake/pool"));
 }
 
 #[test]
