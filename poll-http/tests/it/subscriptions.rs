@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use poll_core::{Retention, Selection, Store, Timestamp};
 use poll_http::{
-    Authority, Denied, Grant, Loopback, Pattern, Scope, ServiceSettings, Signer, Webhook, WebhookAnswer,
-    WebhookClient,
+    Authority, Denied, Grant, KeepPresence, Loopback, Pattern, Scope, ServiceSettings, Signer, Webhook,
+    WebhookAnswer, WebhookClient,
 };
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
@@ -336,6 +336,19 @@ async fn the_wake_stream_cannot_be_added() {
     assert_eq!(code(&added), (400, json!("INVALID_REQUEST")));
     let shown = say(&world, "GET", "s", "", &Value::Null).await.json();
     assert_eq!(shown["streams"], json!([]), "all or none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_presence_wake_no_worker() {
+    let settings = ServiceSettings { presence: KeepPresence::On, ..ServiceSettings::default() };
+    let store = Store::in_memory(Retention::default());
+    let world = World::subscribed(settings, store, Receiver::default());
+    tokio::spawn(world.service.keep_presence());
+    put(&world, "s", json!({ "type": "pull-wake", "pattern": "presence/*", "wake_stream": "wake" })).await;
+    world.ask("GET", "/api/longpoll?channel=c&timeout=1", &[("x-client-id", "ann")], b"").await;
+    let shown = say(&world, "GET", "s", "", &Value::Null).await.json();
+    let paths: Vec<_> = shown["streams"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    assert_eq!(paths, ["presence/c"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use super::glob::Glob;
 use super::webhook_url::{Loopback, WebhookUrl};
 use crate::dialect::durable_streams::name::RESERVED;
 use crate::dialect::durable_streams::offset::Offset;
+use crate::presence::is_records;
 
 /// Most bytes of a body.
 pub(crate) const MOST_BYTES: usize = 256 * 1024;
@@ -171,10 +172,13 @@ impl Configuration {
         self.pattern.as_ref().is_some_and(|glob| glob.matches(name)) && self.may_wake(name)
     }
 
-    /// Whether a stream may wake a worker at all. The one that wakes are written to never does: it would wake itself.
+    /// Whether a stream may wake a worker at all. The one that wakes are written to never does: it would wake itself. Nor do
+    /// the server's own records, which nobody reads.
     pub(crate) fn may_wake(&self, name: &str) -> bool {
         let wakes = matches!(&self.delivery, Delivery::PullWake(stream) if stream.as_str() == name);
-        !wakes && !name.starts_with(RESERVED)
+        let is_servers_own =
+            name.starts_with(RESERVED) || ChannelName::parse(name).is_ok_and(|name| is_records(&name));
+        !wakes && !is_servers_own
     }
 }
 
