@@ -18,7 +18,7 @@ use crate::world::{Answer, World};
 
 const ROOT: &str = "/v1/stream/__ds/subscriptions";
 
-/// Takes webhooks, and answers each with what was set for it, or 202.
+/// Takes webhooks, and answers each with what was set for it, or 202; with [`NEVER`] not at all.
 #[derive(Clone, Default)]
 struct Receiver {
     taken: Arc<Mutex<Vec<(Instant, Value)>>>,
@@ -26,6 +26,8 @@ struct Receiver {
     /// `traceparent` of each webhook.
     traces: Arc<Mutex<Vec<Option<String>>>>,
 }
+
+const NEVER: u16 = 0;
 
 struct PlainSigner;
 
@@ -65,8 +67,13 @@ impl WebhookClient for Receiver {
         self.traces.lock().unwrap().push(webhook.trace.map(|trace| trace.to_string()));
         self.taken.lock().unwrap().push((Instant::now(), body));
         let (status, content) = self.answers.lock().unwrap().pop_front().unwrap_or((202, ""));
-        let status = StatusCode::from_u16(status).unwrap();
-        Box::pin(async move { Ok(WebhookAnswer { status, content: Bytes::from_static(content.as_bytes()) }) })
+        Box::pin(async move {
+            if status == NEVER {
+                std::future::pending::<()>().await;
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            Ok(WebhookAnswer { status, content: Bytes::from_static(content.as_bytes()) })
+        })
     }
 }
 
@@ -222,6 +229,17 @@ async fn a_receiver_that_fails_is_asked_again_after_growing_pauses_and_one_that_
     let (fourth, next) = receiver.taken(3).await;
     assert!((1.0..1.1).contains(&seconds(third, fourth)));
     assert_eq!(next["generation"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_webhook_that_took_the_place_of_a_silent_one_is_heard() {
+    let receiver = Receiver::answering(&[(NEVER, ""), (200, r#"{"done":true}"#)]);
+    let world = world(&receiver);
+    put(&world, "s", webhook()).await;
+    stream(&world, "events/a", "[1]").await;
+    receiver.taken(1).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(receiver.count(), 2, "everything is acknowledged");
 }
 
 #[tokio::test(start_paused = true)]

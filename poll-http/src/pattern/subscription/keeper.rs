@@ -80,7 +80,9 @@ impl Keeper {
                     }
                     None => break,
                 },
-                Some(Ok((generation, sent))) = self.delivery.join_next(), if works => {
+                ended = self.delivery.join_next(), if works && !self.delivery.is_empty() => {
+                    // One that was aborted says nothing, and the one in its place is still under way.
+                    let Some(Ok((generation, sent))) = ended else { continue };
                     self.hear_of(generation, sent).await;
                 }
                 haste = mailbox.arrived(), if works => {
