@@ -22,5 +22,5 @@ pub(crate) use self::fault::Fault;
 pub(crate) use self::record::Keeping;
 pub(crate) use self::request::{Claim, Configuration, Delivery, MOST_BYTES, MOST_STREAMS, Turn, streams};
 pub(crate) use self::state::{From, Seen, Subscription};
-pub(crate) use self::wake::{Attempt, Sent};
+pub(crate) use self::wake::{Attempt, AttemptId, Sent};
 pub use self::webhook_url::{Loopback, WebhookUrl, WebhookUrlError};

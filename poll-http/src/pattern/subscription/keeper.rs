@@ -32,7 +32,7 @@ use super::outside::Outside;
 use super::place::Place;
 use super::register::{Found, Saved};
 use crate::dialect::durable_streams::subscriptions::{
-    self, Attempt, Delivery, Keeping, Loopback, Sent, Subscription, SubscriptionId,
+    self, Attempt, AttemptId, Delivery, Keeping, Loopback, Sent, Subscription, SubscriptionId,
 };
 use crate::message::refusal::Refusal;
 
@@ -82,8 +82,8 @@ impl Keeper {
                 },
                 ended = self.delivery.join_next(), if works && !self.delivery.is_empty() => {
                     // One that was aborted says nothing, and the one in its place is still under way.
-                    let Some(Ok((generation, sent))) = ended else { continue };
-                    self.hear_of(generation, sent).await;
+                    let Some(Ok((attempt, sent))) = ended else { continue };
+                    self.hear_of(attempt, sent).await;
                 }
                 haste = mailbox.arrived(), if works => {
                     if haste == Haste::Later || (self.is_shared() && self.subscription.has_wake()) {
@@ -137,15 +137,15 @@ impl Keeper {
         let now = self.now();
         match self.look_at_news(Then::Attempt).await? {
             None => {}
-            Some(Attempt::Webhook(wake)) => {
+            Some(Attempt::Webhook(attempt, wake)) => {
                 let token = self.keys.token(&self.subject(), wake.generation);
                 let content = subscriptions::delivery(&self.subscription, self.id.as_str(), &wake, &token);
-                self.send(now, wake.generation, content);
+                self.send(now, attempt, content);
             }
-            Some(Attempt::Event(wake, stream)) => {
+            Some(Attempt::Event(attempt, wake, stream)) => {
                 let content = subscriptions::wake_event(self.id.as_str(), &wake, now);
                 let sent = self.write_event(now, &stream, &content).await;
-                self.hear_of(wake.generation, sent).await;
+                self.hear_of(attempt, sent).await;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Keeper {
     }
 
     /// Sends a webhook, in place of one that is still under way.
-    fn send(&mut self, now: Timestamp, generation: u64, content: Vec<u8>) {
+    fn send(&mut self, now: Timestamp, attempt: AttemptId, content: Vec<u8>) {
         let Delivery::Webhook(url) = &self.subscription.configuration.delivery else { return };
         let signature = self.keys.signature(now, &content);
         let time = self.subscription.configuration.lease;
@@ -194,14 +194,14 @@ impl Keeper {
         self.delivery.abort_all();
         self.delivery.spawn(async move {
             let why = match sending.await {
-                Ok(answer) if answer.status.is_success() => return (generation, meaning(&answer)),
+                Ok(answer) if answer.status.is_success() => return (attempt, meaning(&answer)),
                 Ok(answer) => format!("it answered {}", answer.status),
                 Err(why) => why,
             };
             if is_first {
                 tracing::warn!(subscription = %id, "the webhook of subscription {id} fails: {why}");
             }
-            (generation, Sent::Failed)
+            (attempt, Sent::Failed)
         });
     }
 
@@ -223,9 +223,9 @@ impl Keeper {
     }
 
     /// An attempt to deliver has ended.
-    async fn hear_of(&mut self, generation: u64, sent: Sent) {
+    async fn hear_of(&mut self, attempt: AttemptId, sent: Sent) {
         for _ in 0..MOST_TRIES {
-            match self.note(generation, sent).await {
+            match self.note(attempt, sent).await {
                 Ok(()) | Err(Untaken::Gone) => return,
                 Err(Untaken::Outdated) => {}
                 Err(Untaken::Refused(_)) => break,
@@ -234,14 +234,14 @@ impl Keeper {
         if !self.is_shared() {
             // As if it had not been answered: it is sent again. Where it is shared, that follows from its record.
             let (now, random) = (self.now(), self.outside.random());
-            self.subscription.sent(now, generation, Sent::Failed, random);
+            self.subscription.sent(now, attempt, Sent::Failed, random);
         }
     }
 
-    async fn note(&mut self, generation: u64, sent: Sent) -> Result<(), Untaken> {
+    async fn note(&mut self, attempt: AttemptId, sent: Sent) -> Result<(), Untaken> {
         self.refresh().await?;
         let mut next = self.subscription.clone();
-        next.sent(self.now(), generation, sent, self.outside.random());
+        next.sent(self.now(), attempt, sent, self.outside.random());
         self.keep(next).await
     }
 }

@@ -13,7 +13,7 @@ use poll_core::{Cursor, Seq, Timestamp};
 
 use super::fault::Fault;
 use super::request::{CANNOT_WAKE, Configuration, Delivery, MOST_STREAMS, Progress, Turn};
-use super::wake::{Attempt, Phase, Sent, Wake};
+use super::wake::{Attempt, AttemptId, Phase, Sent, Wake};
 use crate::dialect::durable_streams::offset::Offset;
 
 /// The pause after a first failure, and the longest.
@@ -343,17 +343,19 @@ impl Subscription {
         let ends = pending.map(|(name, link)| (name.clone(), link.end)).collect();
         let until = now.after(self.configuration.lease);
         self.phase = Phase::Sending { wake: wake.clone(), tries, at, ends, until };
+        let id = AttemptId { generation: wake.generation, tries };
         Some(match &self.configuration.delivery {
-            Delivery::Webhook(_) => Attempt::Webhook(wake),
-            Delivery::PullWake(stream) => Attempt::Event(wake, stream.clone()),
+            Delivery::Webhook(_) => Attempt::Webhook(id, wake),
+            Delivery::PullWake(stream) => Attempt::Event(id, wake, stream.clone()),
         })
     }
 
     /// An attempt ended. What is said of a wake that is over, or was answered already, changes nothing.
-    pub(crate) fn sent(&mut self, now: Timestamp, generation: u64, sent: Sent, random: u128) {
+    pub(crate) fn sent(&mut self, now: Timestamp, attempt: AttemptId, sent: Sent, random: u128) {
+        let AttemptId { generation, tries: number } = attempt;
         match &self.phase {
-            Phase::Sending { wake, ends, at, .. } if wake.generation == generation => match sent {
-                Sent::Done => {
+            Phase::Sending { wake, tries, ends, at, .. } if wake.generation == generation => match sent {
+                Sent::Done if *tries == number => {
                     for (stream, end) in ends {
                         if let Some(link) = self.links.get_mut(stream)
                             && link.acked.epoch == end.epoch
@@ -363,8 +365,10 @@ impl Subscription {
                     }
                     self.finish(now, random);
                 }
-                Sent::Taken => self.phase = self.taken(now, wake.clone(), *at),
-                Sent::Failed => self.fail(now, random),
+                // Another attempt told of other ends.
+                Sent::Done | Sent::Taken => self.phase = self.taken(now, wake.clone(), *at),
+                Sent::Failed if *tries == number => self.fail(now, random),
+                Sent::Failed => {}
             },
             // It had failed by its time. What it told of is not known any more.
             Phase::Due { wake, at, .. } if wake.generation == generation => match sent {

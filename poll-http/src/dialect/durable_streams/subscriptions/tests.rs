@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::request::{Configuration, Progress, Turn};
 use super::state::{From, Link, NextWake, Seen, Subscription};
-use super::wake::{Attempt, Phase, Sent};
+use super::wake::{Attempt, AttemptId, Phase, Sent};
 use super::{Fault, Keeping, Loopback};
 use crate::dialect::durable_streams::offset::Offset;
 
@@ -43,8 +43,17 @@ fn begun_anew(subscription: &mut Subscription, seq: u64) {
 
 fn attempt(subscription: &mut Subscription, now: u64) -> Option<u64> {
     match subscription.attempt(at(now))? {
-        Attempt::Webhook(wake) | Attempt::Event(wake, _) => Some(wake.generation),
+        Attempt::Webhook(id, _) | Attempt::Event(id, ..) => Some(id.generation),
     }
+}
+
+/// The last attempt for the wake of this generation has ended.
+fn answered(subscription: &mut Subscription, now: u64, generation: u64, sent: Sent, random: u128) {
+    let tries = match &subscription.phase {
+        Phase::Sending { tries, .. } => *tries,
+        _ => 0,
+    };
+    subscription.sent(at(now), AttemptId { generation, tries }, sent, random);
 }
 
 fn turn(subscription: &Subscription, acks: &[(&str, u64)], progress: Progress) -> Turn {
@@ -119,12 +128,12 @@ fn a_wake_begins_with_news_and_ends_with_done_which_acknowledges_what_was_sent()
     assert_eq!(attempt(&mut subscription, 11), None, "one is under way");
     // More arrives meanwhile: the next wake tells of it, and not this one.
     appended(&mut subscription, "events/a", 3, 20);
-    subscription.sent(at(30), 1, Sent::Done, 2);
+    answered(&mut subscription, 30, 1, Sent::Done, 2);
     assert_eq!((acked(&subscription, "events/a"), acked(&subscription, "other/a")), (Some(2), None));
     assert_eq!(attempt(&mut subscription, 30), Some(2));
-    subscription.sent(at(31), 1, Sent::Done, 2);
+    answered(&mut subscription, 31, 1, Sent::Done, 2);
     assert_eq!(acked(&subscription, "events/a"), Some(2), "the first is over");
-    subscription.sent(at(32), 2, Sent::Done, 2);
+    answered(&mut subscription, 32, 2, Sent::Done, 2);
     assert_eq!((acked(&subscription, "events/a"), subscription.phase.clone()), (Some(3), Phase::Idle));
 }
 
@@ -135,7 +144,7 @@ fn what_is_said_of_a_wake_that_is_over_changes_nothing() {
     let never = Turn { wake_id: "w_0".into(), generation: 1, acks: vec![], progress: Progress::Done };
     assert_eq!(subscription.turn(at(0), &never, 2), Err(Fault::Fenced));
     assert_eq!(attempt(&mut subscription, 0), Some(1));
-    subscription.sent(at(0), 1, Sent::Taken, 2);
+    answered(&mut subscription, 0, 1, Sent::Taken, 2);
     assert!(subscription.claim(at(0), "one", 2).is_ok());
     let held = Fault::AlreadyClaimed { holder: "one".into(), generation: 1 };
     assert_eq!(subscription.claim(at(999), "two", 2).cloned(), Err(held));
@@ -240,7 +249,7 @@ fn failures_are_repeated_after_pauses_that_double_up_to_a_minute() {
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
         assert_eq!(attempt(&mut subscription, now), Some(1), "the wake stays the same");
         // The middle of what it may be.
-        subscription.sent(at(now), 1, Sent::Failed, u128::from(u32::MAX / 2) << 96);
+        answered(&mut subscription, now, 1, Sent::Failed, u128::from(u32::MAX / 2) << 96);
         assert!(subscription.is_failing());
         let pause = subscription.due().unwrap().since(at(now)).as_millis();
         assert!(pause.abs_diff(seconds * 1_000) <= 1, "{pause} ms");
@@ -248,13 +257,13 @@ fn failures_are_repeated_after_pauses_that_double_up_to_a_minute() {
         now += 61_000;
     }
     assert_eq!(attempt(&mut subscription, now), Some(1));
-    subscription.sent(at(now), 1, Sent::Taken, 0);
+    answered(&mut subscription, now, 1, Sent::Taken, 0);
     assert!(!subscription.is_failing());
     for (random, millis) in [(0, 800), (u128::MAX, 1_200)] {
         let mut subscription = made(WEBHOOK);
         appended(&mut subscription, "events/a", 1, 0);
         attempt(&mut subscription, 0);
-        subscription.sent(at(0), 1, Sent::Failed, random);
+        answered(&mut subscription, 0, 1, Sent::Failed, random);
         assert!(subscription.due().unwrap().since(at(0)).as_millis().abs_diff(millis) <= 1);
     }
 }
@@ -269,6 +278,24 @@ fn a_webhook_that_is_not_answered_within_its_lease_has_failed_and_a_late_callbac
     let late = turn(&subscription, &[("events/a", 1)], Progress::Done);
     assert_eq!(subscription.turn(at(1_100), &late, 3), Ok(NextWake::No));
     assert_eq!(subscription.phase, Phase::Idle);
+}
+
+#[test]
+fn the_answer_to_an_earlier_attempt_says_nothing_of_what_a_later_one_told() {
+    let after = |earlier: Sent| {
+        let mut subscription = made(WEBHOOK);
+        appended(&mut subscription, "events/a", 1, 0);
+        attempt(&mut subscription, 0);
+        subscription.pass(at(1_000), 2);
+        appended(&mut subscription, "events/a", 2, 1_000);
+        assert_eq!(attempt(&mut subscription, 3_000), Some(1));
+        let first = AttemptId { generation: 1, tries: 0 };
+        subscription.sent(at(3_001), first, earlier, 3);
+        (acked(&subscription, "events/a"), subscription.phase)
+    };
+    assert!(matches!(after(Sent::Done), (Some(0), Phase::Held { .. })));
+    assert!(matches!(after(Sent::Taken), (Some(0), Phase::Held { .. })));
+    assert!(matches!(after(Sent::Failed), (Some(0), Phase::Sending { tries: 1, .. })));
 }
 
 #[test]
@@ -380,7 +407,8 @@ proptest! {
                 Step::Attempt => drop(attempt(&mut subscription, now)),
                 Step::Sent(sent) => {
                     let sent = [Sent::Done, Sent::Taken, Sent::Failed][usize::from(sent)];
-                    subscription.sent(at(now), subscription.generation, sent, random);
+                    let generation = subscription.generation;
+                    answered(&mut subscription, now, generation, sent, random);
                 }
                 Step::Claim => drop(subscription.claim(at(now), "w", random)),
                 Step::Turn(which) if subscription.phase.wake().is_some() => {

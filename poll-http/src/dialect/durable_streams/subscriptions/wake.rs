@@ -32,9 +32,18 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) enum Attempt {
     /// A webhook for this wake.
-    Webhook(Wake),
+    Webhook(AttemptId, Wake),
     /// The event of this wake, in that stream.
-    Event(Wake, ChannelName),
+    Event(AttemptId, Wake, ChannelName),
+}
+
+/// Which attempt it is: each tells of what is new at its time, and is answered for that alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttemptId {
+    /// Of its wake.
+    pub(crate) generation: u64,
+    /// How many failed before it.
+    pub(crate) tries: u32,
 }
 
 /// What became of an attempt.

@@ -8,7 +8,9 @@ use poll_core::{ChannelName, Charge};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::dialect::durable_streams::subscriptions::{Claim, Sent, Subscription, SubscriptionId, Turn};
+use crate::dialect::durable_streams::subscriptions::{
+    AttemptId, Claim, Sent, Subscription, SubscriptionId, Turn,
+};
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::trace_context::TraceContext;
@@ -70,8 +72,8 @@ pub(in crate::pattern::subscription) struct Keeper {
     pub(super) line: Line,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) charge: Charge,
-    /// The webhook that is on its way, with its generation.
-    pub(super) delivery: JoinSet<(u64, Sent)>,
+    /// The webhook that is on its way.
+    pub(super) delivery: JoinSet<(AttemptId, Sent)>,
     pub(super) scan: Scan,
     /// The trace of what came last, which webhooks carry on.
     pub(super) trace: Option<TraceContext>,

@@ -23,8 +23,8 @@ struct Server {
     news: BTreeSet<&'static str>,
     /// What it has decided and not written yet.
     decided: Option<Decided>,
-    /// The generations of the deliveries on their way.
-    sending: Vec<u64>,
+    /// The deliveries on their way.
+    sending: Vec<AttemptId>,
 }
 
 struct Decided {
@@ -37,7 +37,7 @@ struct Decided {
 
 enum Effect {
     Nothing,
-    Send(u64),
+    Send(AttemptId),
     Claimed,
     Turned(u64),
 }
@@ -167,9 +167,9 @@ impl World {
         }
         match effect {
             Effect::Nothing => {}
-            Effect::Send(generation) => {
+            Effect::Send(attempt) => {
                 if let Some(server) = &mut self.servers[number] {
-                    server.sending.push(generation);
+                    server.sending.push(attempt);
                 }
             }
             Effect::Claimed => {
@@ -213,7 +213,7 @@ impl World {
             }
             Step::Look(server) => self.decide(server, |next, now, _| {
                 Some(next.attempt(now).map_or(Effect::Nothing, |attempt| match attempt {
-                    Attempt::Webhook(wake) | Attempt::Event(wake, _) => Effect::Send(wake.generation),
+                    Attempt::Webhook(id, _) | Attempt::Event(id, ..) => Effect::Send(id),
                 }))
             }),
             Step::Sent(number, outcome) => {
@@ -221,16 +221,16 @@ impl World {
                 else {
                     return Ok(());
                 };
-                let generation = server.sending.remove(0);
+                let attempt = server.sending.remove(0);
                 let sent = [Sent::Done, Sent::Taken, Sent::Failed][usize::from(outcome)];
                 if sent == Sent::Taken {
                     let kept = self.kept();
-                    if kept.phase.wake().is_some_and(|wake| wake.generation == generation) {
+                    if kept.phase.wake().is_some_and(|wake| wake.generation == attempt.generation) {
                         self.wakes.push(Wake { turn: self.turn_of(&kept) });
                     }
                 }
                 self.decide(number, |next, now, random| {
-                    next.sent(now, generation, sent, random);
+                    next.sent(now, attempt, sent, random);
                     Some(Effect::Nothing)
                 });
             }
