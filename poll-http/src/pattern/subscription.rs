@@ -18,5 +18,5 @@ mod place;
 mod register;
 
 pub use self::client::{Signer, Webhook, WebhookAnswer, WebhookClient};
-pub(crate) use self::hub::Hub;
+pub(crate) use self::hub::{Hub, Reach};
 pub(crate) use self::keeper::{Speech, What};

@@ -25,7 +25,7 @@ use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::request::Content;
 use crate::message::request_body::RequestBody;
-use crate::pattern::subscription::{Hub, Speech, What};
+use crate::pattern::subscription::{Hub, Reach, Speech, What};
 use crate::service::program::{Ask, Program};
 use crate::service::read_body::{self, Bounds};
 use crate::service::router::{Action, Target};
@@ -136,16 +136,16 @@ pub(super) fn answer(
 }
 
 async fn show(hub: &Hub, asker: &Asker, asked: Asked) -> Result<Reply, Refusal> {
-    match hub.configuration(&asked.id).await? {
-        Some(configuration) => asker.may_read(&configuration)?,
+    match hub.reach(&asked.id).await? {
+        Some(reach) => asker.may_reach(&reach)?,
         None => return Ok(subscriptions::refuse(&Fault::NotFound)),
     }
     hub.tell(&asked.id, What::Show(StatusCode::OK)).await
 }
 
 async fn delete(hub: &Hub, asker: &Asker, asked: Asked) -> Result<Reply, Refusal> {
-    match hub.configuration(&asked.id).await? {
-        Some(configuration) => asker.may_read(&configuration)?,
+    match hub.reach(&asked.id).await? {
+        Some(reach) => asker.may_reach(&reach)?,
         None if asked.path == SubscriptionPath::Whole => return Ok(subscriptions::done()),
         None => return Ok(subscriptions::refuse(&Fault::NotFound)),
     }
@@ -175,10 +175,16 @@ async fn change(
         if let Delivery::PullWake(stream) = &configuration.delivery {
             asker.check(Ask::Publish(stream))?;
         }
+        if let Some(known) = hub.reach(&asked.id).await?
+            && *known.configuration == configuration
+        {
+            // It is shown, with what was added.
+            asker.may_reach(&known)?;
+        }
         return hub.put(asked.id, configuration, base).await;
     }
-    match hub.configuration(&asked.id).await? {
-        Some(configuration) => asker.may_read(&configuration)?,
+    match hub.reach(&asked.id).await? {
+        Some(reach) => asker.may_reach(&reach)?,
         None => return refused(Fault::NotFound),
     }
     let what = if asked.path == SubscriptionPath::Streams {
@@ -203,7 +209,13 @@ impl Asker {
         self.program.check(self.head.as_deref().map(Head::from), &self.grant, ask)
     }
 
-    /// Whether it may read all that a subscription may ever tell of.
+    /// Whether it may read all that a subscription that there is may ever tell of.
+    fn may_reach(&self, reach: &Reach) -> Result<(), Refusal> {
+        self.may_read(&reach.configuration)?;
+        self.may_read_each(reach.named.iter().map(|name| &**name))
+    }
+
+    /// Whether it may read all that a subscription may tell of that is made like this.
     fn may_read(&self, configuration: &Configuration) -> Result<(), Refusal> {
         if let Some(pattern) = &configuration.pattern {
             if !pattern.is_within(&self.grant.subscribe) {

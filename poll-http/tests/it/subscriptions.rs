@@ -468,6 +468,34 @@ async fn a_subscription_wants_the_right_to_all_that_may_wake_it_and_to_write_whe
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_rights_to_streams_that_were_added_are_wanted_as_well() {
+    let before = world(&Receiver::default());
+    let streams =
+        json!({ "type": "webhook", "streams": ["events/a"], "webhook": { "url": "https://w.example/" } });
+    before.service.replace_authority(ByName);
+    while say(&before, "PUT", "s", "one", &streams).await.status == 503 {}
+    let added = json!({ "streams": ["private"], "worker": "w" });
+    assert_eq!(say(&before, "POST", "s/streams", "all", &added).await.status, 204);
+    let after = World::subscribed(ServiceSettings::default(), before.store.clone(), Receiver::default());
+    after.service.replace_authority(ByName);
+    for (world, what) in [(&before, "before a restart"), (&after, "after it")] {
+        while say(world, "GET", "s", "all", &Value::Null).await.status == 503 {}
+        for (method, path, body) in [
+            ("GET", "s", &Value::Null),
+            ("PUT", "s", &streams),
+            ("POST", "s/claim", &added),
+            ("POST", "s/streams", &json!({ "streams": ["events/a"] })),
+            ("DELETE", "s/streams/private", &Value::Null),
+            ("DELETE", "s", &Value::Null),
+        ] {
+            assert_eq!(say(world, method, path, "one", body).await.status, 403, "{method} {path} {what}");
+        }
+    }
+    assert_eq!(say(&after, "DELETE", "s/streams/private", "all", &Value::Null).await.status, 204);
+    assert_eq!(say(&after, "GET", "s", "one", &Value::Null).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_client_there_are_none_and_a_page_of_another_origin_changes_none() {
     let plain = World::new();
     assert_eq!(say(&plain, "PUT", "s", "", &webhook()).await.status, 501);

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::own::OwnRecords;
-use self::state::{Inner, MOST_WAITING, Order, Tasks, Wanted, lock, stopped};
+use self::state::{Entry, Inner, MOST_WAITING, Order, Tasks, Wanted, lock, stopped};
 use super::client::WebhookClient;
 use super::keeper::What;
 use super::news::{Haste, News};
@@ -36,6 +36,19 @@ enum Records {
     Own(OwnRecords),
     /// In the names of their records.
     Shared,
+}
+
+/// What a subscription may tell of.
+pub(crate) struct Reach {
+    pub(crate) configuration: Arc<Configuration>,
+    /// The streams that it names now: more than it was made with, or fewer.
+    pub(crate) named: Vec<Box<str>>,
+}
+
+impl Reach {
+    fn of(entry: &Entry) -> Self {
+        Self { configuration: entry.configuration.clone(), named: entry.mailbox.named() }
+    }
 }
 
 impl Hub {
@@ -84,25 +97,22 @@ impl Hub {
         Ok(subscriptions::key_set(&keys.map_or_else(Vec::new, |keys| keys.public())))
     }
 
-    /// What a subscription is for; `None` if there is none.
+    /// What a subscription may tell of; `None` if there is none.
     ///
     /// # Errors
     /// 503 until subscriptions are read, or while a log that servers share cannot be asked.
-    pub(crate) async fn configuration(
-        &self,
-        id: &SubscriptionId,
-    ) -> Result<Option<Arc<Configuration>>, Refusal> {
+    pub(crate) async fn reach(&self, id: &SubscriptionId) -> Result<Option<Reach>, Refusal> {
         let known = self.0.entry(id)?;
         if !self.0.outside.store.is_shared() {
-            return Ok(known.map(|entry| entry.configuration));
+            return Ok(known.as_ref().map(Reach::of));
         }
         if let Some(entry) = known
             && self.0.tell(id, What::Stand).await?.status().is_success()
         {
-            return Ok(Some(entry.configuration));
+            return Ok(Some(Reach::of(&entry)));
         }
         self.order(id.clone(), Wanted::Sought).await?;
-        Ok(self.0.entry(id)?.map(|entry| entry.configuration))
+        Ok(self.0.entry(id)?.as_ref().map(Reach::of))
     }
 
     /// Makes a subscription, or confirms that there is one like it.

@@ -51,6 +51,8 @@ impl Keeper {
         charge: Charge,
         line: Line,
     ) -> Self {
+        // Before anything can be asked of it.
+        mailbox.know(&subscription);
         let kept = subscription.to_record(id.as_str(), place.keeping());
         let (delivery, scan, trace) = (JoinSet::new(), Scan::Due, None);
         Self { outside, keys, id, subscription, place, kept, line, mailbox, charge, delivery, scan, trace }
@@ -59,7 +61,6 @@ impl Keeper {
     /// Works until it is deleted, or nothing can be said to it any more. Returns its name.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> SubscriptionId {
         self.look_at_all_again();
-        self.mailbox.know(self.subscription.links().map(|(name, _)| name));
         let mailbox = self.mailbox.clone();
         let mut at = Some(self.in_line(Instant::now()));
         let mut works = true;

@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 
 use super::register::{RECORDS, id_of};
 use crate::dialect::durable_streams::RESERVED;
-use crate::dialect::durable_streams::subscriptions::{Configuration, MOST_STREAMS, SubscriptionId};
+use crate::dialect::durable_streams::subscriptions::{
+    Configuration, MOST_STREAMS, Subscription, SubscriptionId,
+};
 use crate::message::trace_context::TraceContext;
 
 /// As many names are sorted by their publisher, and of as many channels the trace is known.
@@ -78,6 +80,8 @@ pub(super) struct Mailbox {
 struct Letters {
     /// The streams that the subscription has.
     known: BTreeSet<Box<str>>,
+    /// Those of them that it names.
+    named: Vec<Box<str>>,
     /// Those of them that have something new.
     of_known: BTreeMap<Box<str>, ChannelName>,
     /// Those that may become its streams.
@@ -311,8 +315,17 @@ impl Mailbox {
     }
 
     /// Which streams the subscription has.
-    pub(super) fn know<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        lock(&self.content).known = names.map(Box::from).collect();
+    pub(super) fn know(&self, subscription: &Subscription) {
+        let known = subscription.links().map(|(name, _)| name.into()).collect();
+        let named = subscription.links().filter(|(_, link)| link.explicit).map(|(name, _)| name.into());
+        let named = named.collect();
+        let mut letters = lock(&self.content);
+        (letters.known, letters.named) = (known, named);
+    }
+
+    /// The streams that the subscription names: those it was made with, and those that were added.
+    pub(super) fn named(&self) -> Vec<Box<str>> {
+        lock(&self.content).named.clone()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::pattern::subscription::keeper::{
     Command, Keeper, Line, STREAM_BYTES, SUBSCRIPTION_BYTES, What, seen,
 };
 use crate::pattern::subscription::keys::Keys;
-use crate::pattern::subscription::news::News;
+use crate::pattern::subscription::news::{Mailbox, News};
 use crate::pattern::subscription::outside::Outside;
 use crate::pattern::subscription::place::Place;
 
@@ -48,6 +48,7 @@ pub(super) struct Table {
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) configuration: Arc<Configuration>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) commands: mpsc::Sender<Command>,
     /// Which one of this name it is, in a log that servers share.
     pub(super) life: Option<ProducerId>,
@@ -128,9 +129,9 @@ impl Inner {
             Place::Own(_) => None,
             Place::Shared(register) => Some(register.life().clone()),
         };
-        let outside = (self.outside.clone(), keys, mailbox);
+        let outside = (self.outside.clone(), keys, mailbox.clone());
         let keeper = Keeper::new(outside, id.clone(), subscription, place, charge, line);
-        let entry = Entry { configuration, commands, life };
+        let entry = Entry { configuration, mailbox, commands, life };
         // It was read before anything was started.
         let _ = self.with_table(|table| table.entries.insert(id, entry));
         tasks.spawn(keeper.run(received));

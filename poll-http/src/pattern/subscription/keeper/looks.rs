@@ -135,7 +135,7 @@ impl Keeper {
 
     /// Which streams it has is known where news are sorted, and charged.
     pub(super) fn settle_streams(&mut self) {
-        self.mailbox.know(self.subscription.links().map(|(name, _)| name));
+        self.mailbox.know(&self.subscription);
         let streams = self.subscription.links().map(|(name, _)| STREAM_BYTES + name.len() as u64);
         let wanted = SUBSCRIPTION_BYTES + streams.sum::<u64>();
         self.charge.shrink(self.charge.bytes().saturating_sub(wanted));
