@@ -1,5 +1,7 @@
 //! Subscriptions over HTTP, in memory and on paused time, with a receiver that the test plays.
 
+mod records;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

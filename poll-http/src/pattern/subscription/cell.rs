@@ -2,10 +2,11 @@
 //!
 //! Only the newest matters, so after some the channel is begun anew, in another slot, and then the old one is deleted. After
 //! a crash in between there are two, and the one with the higher revision counts. So a value is never half there, and
-//! what was kept before a failure is still there after it.
+//! what was kept before a failure is still there after it. Where the newest is damaged, the newest that is not counts; where
+//! none can be read, that is an error, and not as if there were none.
 
 use poll_core::life::{Bounds, Condition, ContentType, Create, CreateError, Created, Standing, Use};
-use poll_core::{ChannelName, Ending, JournalError, Limit, Payload, Position, Publish, Store, Timestamp};
+use poll_core::{ChannelName, Ending, Found, JournalError, Locator, Payload, Publish, Seq, Store, Timestamp};
 
 use crate::dialect::durable_streams;
 use crate::message::refusal::Refusal;
@@ -23,10 +24,19 @@ pub(super) struct Cell {
     revision: u64,
 }
 
-/// A slot's newest value.
+/// What a slot holds.
+enum Slot {
+    Nothing,
+    /// Values, of which none can be read.
+    Damaged,
+    Value(Newest),
+}
+
+/// A slot's newest value that can be read.
 struct Newest {
     revision: u64,
     value: String,
+    /// How many there are in the slot, whether they can be read or not.
     values: u64,
 }
 
@@ -34,7 +44,7 @@ impl Cell {
     /// The value under a name, and the cell to keep the next one in.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, and [`JournalError::Damaged`] where there are values and none can be.
     pub(super) async fn load(
         store: &Store,
         now: Timestamp,
@@ -45,12 +55,18 @@ impl Cell {
                 .map_err(|_| JournalError::Damaged("the name of a subscription is too long".to_owned()))
         };
         let slots = [slot(0)?, slot(1)?];
-        let [first, second] = [newest(store, now, &slots[0]).await?, newest(store, now, &slots[1]).await?];
-        let revision = |found: &Option<Newest>| found.as_ref().map_or(0, |found| found.revision);
-        let (current, found) = if revision(&second) > revision(&first) { (1, second) } else { (0, first) };
-        let (values, revision) = found.as_ref().map_or((0, 0), |found| (found.values, found.revision));
-        let value = found.map(|found| found.value);
-        Ok((Self { slots, current, values, revision }, value))
+        let (current, found) = match [read(store, now, &slots[0]).await?, read(store, now, &slots[1]).await?]
+        {
+            [Slot::Value(first), Slot::Value(second)] if second.revision > first.revision => (1, second),
+            [Slot::Value(first), _] => (0, first),
+            [_, Slot::Value(second)] => (1, second),
+            [Slot::Nothing, Slot::Nothing] => {
+                return Ok((Self { slots, current: 0, values: 0, revision: 0 }, None));
+            }
+            _ => return Err(JournalError::Damaged(format!("no value of {name} can be read"))),
+        };
+        let Newest { revision, value, values } = found;
+        Ok((Self { slots, current, values, revision }, Some(value)))
     }
 
     /// Keeps a value.
@@ -110,16 +126,38 @@ impl Cell {
     }
 }
 
-async fn newest(store: &Store, now: Timestamp, slot: &ChannelName) -> Result<Option<Newest>, JournalError> {
-    let Standing::Live(found) = store.describe(now, slot, Use::Look).await? else { return Ok(None) };
-    let before = Position::AfterSeq(found.newest.previous());
-    let pinned = store.pin(now, slot, before).await?;
-    let view = store.read(now, slot, &pinned, Limit::default()).await?;
-    let Some(message) = view.batch.as_ref().and_then(|batch| batch.messages().last().cloned()) else {
-        return Ok(None);
+/// Looks from a slot's newest value back to the first that can be read.
+async fn read(store: &Store, now: Timestamp, slot: &ChannelName) -> Result<Slot, JournalError> {
+    let (newest, values) = match store.describe(now, slot, Use::Look).await {
+        Ok(Standing::Live(found)) => (found.newest.get(), found.messages()),
+        Ok(Standing::Absent | Standing::Hidden) => (0, 0),
+        Err(JournalError::Damaged(why)) => {
+            tracing::error!("{slot} cannot be read: {why}");
+            return Ok(Slot::Damaged);
+        }
+        Err(error) => return Err(error),
     };
-    let text = std::str::from_utf8(message.payload.as_bytes()).unwrap_or_default();
-    let Some((revision, value)) = text.split_once('\n') else { return Ok(None) };
-    let Ok(revision) = revision.parse() else { return Ok(None) };
-    Ok(Some(Newest { revision, value: value.to_owned(), values: found.messages() }))
+    for passed in 0..values {
+        let found = match store.message(now, slot, Locator::Seq(Seq::new(newest - passed))).await {
+            Ok(Found::Message(message, ..)) => parse(message.payload.as_bytes()),
+            Ok(Found::Gone | Found::Never) | Err(JournalError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some((revision, value)) = found {
+            if passed > 0 {
+                tracing::error!("the newest of {slot} cannot be read: the value before counts");
+            }
+            return Ok(Slot::Value(Newest { revision, value, values }));
+        }
+    }
+    if values == 0 {
+        return Ok(Slot::Nothing);
+    }
+    tracing::error!("nothing of {slot} can be read");
+    Ok(Slot::Damaged)
+}
+
+fn parse(payload: &[u8]) -> Option<(u64, String)> {
+    let (revision, value) = std::str::from_utf8(payload).ok()?.split_once('\n')?;
+    Some((revision.parse().ok()?, value.to_owned()))
 }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use poll_core::{JournalError, Timestamp};
 
 use super::state::{
-    Begun, Inner, MOST_SUBSCRIPTIONS, SECRET, Table, Tasks, lock, secret_of, text_of, unread,
+    Begun, Inner, MOST_SUBSCRIPTIONS, SECRET, Table, Tasks, damaged, lock, secret_of, text_of, unread,
 };
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
@@ -35,8 +35,9 @@ impl Inner {
     pub(super) async fn load_own(self: &Arc<Self>, tasks: &mut Tasks) -> Result<OwnRecords, Refusal> {
         let (store, now) = (&self.outside.store, self.outside.environment.now());
         let (cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
-        let (secret, new_secret) = match kept.as_deref().and_then(secret_of) {
-            Some(secret) => (secret, None),
+        let (secret, new_secret) = match kept {
+            // Another one would invalidate every token, and every signature that receivers check.
+            Some(text) => (secret_of(&text).ok_or_else(|| damaged("the secret cannot be read"))?, None),
             None => {
                 let secret = self.new_secret();
                 (secret, Some((cell, text_of(&secret))))
@@ -44,18 +45,31 @@ impl Inner {
         };
         let keys = Keys::new(self.outside.client.signer(&secret));
         let (index, kept) = Cell::load(store, now, INDEX).await.map_err(Refusal::unreadable)?;
-        let ids: Vec<String> = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
+        let ids: Vec<String> = match kept {
+            Some(kept) => serde_json::from_str(&kept).map_err(|_| damaged("the index cannot be read"))?,
+            None => Vec::new(),
+        };
         let mut found = Vec::new();
+        let mut table = Table { keys: Some(keys.clone()), ..Table::default() };
         for id in ids.iter().filter_map(|id| SubscriptionId::parse(id)) {
-            let (cell, kept) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
-            // Of one whose creation or deletion was cut off there is no more than its name.
-            let Some(kept) = kept else { continue };
-            match Subscription::of_record(kept.as_bytes(), Loopback::Allowed) {
-                Some((_, subscription)) => found.push((id, subscription, cell)),
-                None => tracing::error!(subscription = %id, "subscription {id} cannot be read"),
+            let loaded = match self.load_one(now, &id).await {
+                // Of one whose creation or deletion was cut off there is no more than its name.
+                Ok((_, None)) => continue,
+                Ok((cell, Some(kept))) => {
+                    let subscription = Subscription::of_record(kept.as_bytes(), Loopback::Allowed);
+                    subscription.map(|(_, subscription)| (subscription, cell))
+                }
+                Err(JournalError::Damaged(_)) => None,
+                Err(error) => return Err(Refusal::unreadable(error)),
+            };
+            if let Some((subscription, cell)) = loaded {
+                found.push((id, subscription, cell));
+            } else {
+                tracing::error!(subscription = %id, "subscription {id} cannot be read");
+                table.damaged.insert(id);
             }
         }
-        *lock(&self.table) = Some(Table { keys: Some(keys.clone()), entries: Default::default() });
+        *lock(&self.table) = Some(table);
         for (id, subscription, cell) in found {
             let (place, charge) = (Place::Own(cell), self.charge_kept());
             self.start(keys.clone(), Begun { id, subscription, place, charge, line: Line::First }, tasks);
@@ -79,14 +93,13 @@ impl Inner {
         records: &mut OwnRecords,
         tasks: &mut Tasks,
     ) -> Result<Reply, Refusal> {
-        let (known, keys) = self.with_table(|table| (table.entries.get(&id).cloned(), table.keys.clone()))?;
-        if let Some(known) = known {
+        if let Some(known) = self.entry(&id)? {
             if *known.configuration != configuration {
                 return Ok(subscriptions::refuse(&Fault::Exists));
             }
             return self.tell(&id, What::Show(StatusCode::OK)).await;
         }
-        let keys = keys.ok_or_else(unread)?;
+        let keys = self.with_table(|table| table.keys.clone())?.ok_or_else(unread)?;
         let mut names = self.names()?;
         if names.len() >= MOST_SUBSCRIPTIONS {
             return Ok(subscriptions::refuse(&Fault::TooMany("there are 1000 subscriptions")));
@@ -125,7 +138,10 @@ impl Inner {
     }
 
     fn names(&self) -> Result<Vec<String>, Refusal> {
-        self.with_table(|table| table.entries.keys().map(|id| id.as_str().to_owned()).collect())
+        self.with_table(|table| {
+            let ids = table.entries.keys().chain(&table.damaged);
+            ids.map(|id| id.as_str().to_owned()).collect()
+        })
     }
 
     async fn save_index(&self, records: &mut OwnRecords, names: &[String]) -> Result<(), Refusal> {

@@ -29,7 +29,7 @@ impl Inner {
     /// Reads all subscriptions, and the secret if there is one.
     pub(super) async fn load_shared(self: &Arc<Self>, tasks: &mut Tasks) -> Result<(), Refusal> {
         let ids = self.list().await?;
-        *lock(&self.table) = Some(Table { keys: None, entries: Default::default() });
+        *lock(&self.table) = Some(Table::default());
         self.known_keys().await?;
         for id in ids {
             self.find(&id, Line::First, tasks).await?;

@@ -1,8 +1,9 @@
 //! All subscriptions of a server in memory, and what every step about them needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use poll_core::life::ProducerId;
 use poll_core::{ChannelName, Charge, JournalError, Kind, Timestamp};
 use tokio::sync::{mpsc, oneshot};
@@ -39,10 +40,13 @@ pub(super) struct Inner {
     pub(super) inbox: Mutex<Option<mpsc::Receiver<Order>>>,
 }
 
+#[derive(Default)]
 pub(super) struct Table {
     /// In a log that servers share `None` until there is a subscription.
     pub(super) keys: Option<Keys>,
     pub(super) entries: BTreeMap<SubscriptionId, Entry>,
+    /// Those of which what is kept cannot be read. In a log that servers share none: each look at it decides.
+    pub(super) damaged: BTreeSet<SubscriptionId>,
 }
 
 #[derive(Clone)]
@@ -86,8 +90,15 @@ impl Inner {
         lock(&self.table).as_mut().map(look).ok_or_else(unread)
     }
 
+    /// # Errors
+    /// 503 until subscriptions are read, 500 if this one cannot be.
     pub(super) fn entry(&self, id: &SubscriptionId) -> Result<Option<Entry>, Refusal> {
-        self.with_table(|table| table.entries.get(id).cloned())
+        self.with_table(|table| {
+            if table.damaged.contains(id) {
+                return Err(damaged("the subscription cannot be read"));
+            }
+            Ok(table.entries.get(id).cloned())
+        })?
     }
 
     pub(super) async fn tell(&self, id: &SubscriptionId, what: What) -> Result<Reply, Refusal> {
@@ -187,6 +198,10 @@ pub(super) fn secret_of(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     (text.len() == 64).then_some(secret)
+}
+
+pub(super) fn damaged(why: &'static str) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why)
 }
 
 pub(super) fn unread() -> Refusal {
