@@ -5,7 +5,9 @@
 //! what was kept before a failure is still there after it. Where the newest is damaged, the newest that is not counts; where
 //! none can be read, that is an error, and not as if there were none.
 
-use poll_core::life::{Bounds, Condition, ContentType, Create, CreateError, Created, Standing, Use};
+use poll_core::life::{
+    AppendError, Bounds, Condition, ContentType, Create, CreateError, Created, Standing, Use,
+};
 use poll_core::{ChannelName, Ending, Found, JournalError, Locator, Payload, Publish, Seq, Store, Timestamp};
 
 use crate::dialect::durable_streams;
@@ -80,11 +82,16 @@ impl Cell {
         text.extend_from_slice(value);
         let payload = Payload::text(String::from_utf8_lossy(&text));
         if self.values > 0 && self.values < MOST_VALUES {
-            let publish = Publish::one(payload);
-            let appended = store.append(now, &self.slots[self.current], publish, Condition::default()).await;
-            appended.map_err(durable_streams::refuse_append)?;
-            self.values += 1;
-            return Ok(());
+            let publish = Publish::one(payload.clone());
+            match store.append(now, &self.slots[self.current], publish, Condition::default()).await {
+                Ok(_) => {
+                    self.values += 1;
+                    return Ok(());
+                }
+                // An operator has deleted or ended the slot: the other one begins.
+                Err(AppendError::NotFound | AppendError::Closed { .. }) => {}
+                Err(error) => return Err(durable_streams::refuse_append(error)),
+            }
         }
         let other = 1 - self.current;
         let create = Create {

@@ -1,8 +1,9 @@
-//! What is kept of subscriptions, when some of it is damaged.
+//! What is kept of subscriptions, when some of it is damaged or an operator took it away.
 
-use poll_core::ChannelName;
+use poll_core::{ChannelName, Ending, Payload, Publish};
 
 use super::*;
+use crate::world::settle;
 
 /// Another server over what a first one kept, of which this comes last.
 async fn restarted(world: &World, damaged: &[&str]) -> World {
@@ -61,4 +62,32 @@ async fn another_secret_is_not_made_while_there_is_one_that_cannot_be_read() {
         assert_eq!(say(&world, "PUT", "t", "", &webhook()).await.status, 503);
         assert_eq!(world.get("/v1/stream/__ds/jwks.json").await.status, 503);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_goes_on_after_an_operator_deleted_purged_or_ended_its_record() {
+    let receiver = Receiver::answering(&[(200, r#"{"done":true}"#); 3]);
+    let world = world(&receiver);
+    put(&world, "s", webhook()).await;
+    let channel = |name: &str| ChannelName::parse(name).unwrap();
+    let (store, now) = (&world.store, || world.now());
+    store.delete(now(), &channel("__ds/index/1")).await.unwrap();
+    assert_eq!(put(&world, "t", pull()).await.status, 201);
+    stream(&world, "events/a", "[1]").await;
+    receiver.taken(0).await;
+    settle().await;
+    store.delete(now(), &channel("__ds/subscriptions/s/1")).await.unwrap();
+    append(&world, "events/a").await;
+    receiver.taken(1).await;
+    settle().await;
+    let end = Publish { ending: Ending::Close, ..Publish::one(Payload::text("")) };
+    store.publish(now(), &channel("__ds/subscriptions/s/0"), end).await.unwrap();
+    append(&world, "events/a").await;
+    receiver.taken(2).await;
+    settle().await;
+    store.purge(now(), &channel("__ds/subscriptions/s/1")).await.unwrap();
+    append(&world, "events/a").await;
+    receiver.taken(3).await;
+    settle().await;
+    assert_eq!(shown(&restarted(&world, &[]).await, "s").await, 200);
 }
