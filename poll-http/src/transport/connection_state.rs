@@ -22,7 +22,7 @@ pub(crate) struct ConnectionState {
     stay: AtomicU32,
     /// The last four bytes read, newest lowest.
     tail: AtomicU32,
-    /// Something was read since [`take_heard`](Self::take_heard) was last called.
+    /// The peer has sent or taken something since [`take_heard`](Self::take_heard) was last called.
     heard: AtomicBool,
     /// Whether an HTTP/2 peer's settings allow push.
     push: AtomicU8,
@@ -221,7 +221,7 @@ impl ConnectionState {
             || matches!(number, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNTIMED)
     }
 
-    /// Whether anything was read since the last call.
+    /// Whether the peer has sent anything since the last call, or made room in a full socket.
     pub(crate) fn take_heard(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed)
     }
@@ -261,9 +261,15 @@ impl ConnectionState {
         self.overrun.load(Ordering::Relaxed)
     }
 
-    /// Whether the socket accepts bytes.
-    pub(crate) fn set_blocked(&self, blocked: bool) {
-        self.blocked.store(blocked, Ordering::Relaxed);
+    /// The socket accepts no bytes.
+    pub(crate) fn block(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// It does again, because its peer has taken some.
+    pub(crate) fn unblock(&self) {
+        self.blocked.store(false, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_blocked(&self) -> bool {

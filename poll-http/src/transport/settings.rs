@@ -35,7 +35,8 @@ pub struct ConnectionSettings {
     /// [`ping_timeout`](Self::ping_timeout) are together no more than [`stall`](Self::stall), so that a dead peer is
     /// found within it.
     pub ping_interval: Duration,
-    /// How long the answer to a PING may take.
+    /// How long the answer to a PING may take. It is not late while the socket is full: then only
+    /// [`stall`](Self::stall) counts.
     pub ping_timeout: Duration,
     /// 103 on HTTP/1.1.
     pub early_hints_http1: EarlyHintsHttp1,

@@ -262,11 +262,11 @@ impl<IO: AsyncWrite + Unpin> TimedIo<IO> {
     fn time<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             if self.state.is_blocked() {
-                self.state.set_blocked(false);
+                self.state.unblock();
             }
             return progress;
         }
-        self.state.set_blocked(true);
+        self.state.block();
         if self.blocked.is_none() {
             self.blocked = Some(Blocked { since: Instant::now(), taken: 0 });
         }

@@ -7,7 +7,7 @@ use poll_http::{Body, ConnectionError, ConnectionSettings, Drain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
-use crate::transport_toy::{Http2, RAW_OPENING, Served, Toy, now, pipe, raw_get, send};
+use crate::transport_toy::{Http2, Served, Toy, now, pipe, raw_get, raw_opening_wide, raw_windows, send};
 use crate::world::{pass, settle};
 
 const STALL: Duration = Duration::from_secs(30);
@@ -122,23 +122,16 @@ async fn a_window_of_four_kibibytes_in_the_stall_limit_is_enough() {
     assert_eq!(taken, 100_000);
 }
 
-/// SETTINGS with one entry: the window that streams have.
-fn windows_of(bytes: u32) -> Vec<u8> {
-    [&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4][..], &bytes.to_be_bytes()].concat()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_its_windows_back_is_cut_as_one_that_never_gave_any() {
     let (mut client, served) = pipe(giving(40_000), ConnectionSettings::default(), 4 * 1024);
-    let preface = &RAW_OPENING[..24];
-    let connection_window = [&[0, 0, 4, 8, 0, 0, 0, 0, 0][..], &(1_u32 << 30).to_be_bytes()].concat();
-    client.write_all(&[preface, &windows_of(1 << 20), &connection_window].concat()).await.unwrap();
+    client.write_all(&raw_opening_wide()).await.unwrap();
     for stream in (1..20).step_by(2) {
         client.write_all(&raw_get(stream, "/")).await.unwrap();
     }
     settle().await;
     // h2 has all of most answers, and may not send it any more.
-    client.write_all(&windows_of(0)).await.unwrap();
+    client.write_all(&raw_windows(0)).await.unwrap();
     let begun = Instant::now();
     let reader = async {
         let mut head = [0; 9];
@@ -156,4 +149,89 @@ async fn a_peer_that_takes_its_windows_back_is_cut_as_one_that_never_gave_any() 
     assert!(matches!(ended, Err(ConnectionError::Stuck)), "{ended:?}");
     let after = begun.elapsed();
     assert!((STALL..STALL + Duration::from_secs(2)).contains(&after), "{after:?}");
+}
+
+/// Asks for so many answers over HTTP/2, with windows that take them all, and sends nothing more.
+async fn asked_http2(client: &mut DuplexStream, answers: u8) {
+    client.write_all(&raw_opening_wide()).await.unwrap();
+    for number in 0..answers {
+        client.write_all(&raw_get(2 * number + 1, "/")).await.unwrap();
+    }
+}
+
+fn never_idle() -> ConnectionSettings {
+    ConnectionSettings { keep_alive: Duration::from_secs(3_600), ..ConnectionSettings::default() }
+}
+
+/// Kinds and payloads of the whole frames in these bytes.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut frames = Vec::new();
+    while let [high, middle, low, kind, _, _, _, _, _, rest @ ..] = bytes {
+        let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        frames.push((*kind, payload));
+        bytes = rest;
+    }
+    frames
+}
+
+/// How much of answers there is in these bytes.
+fn data(bytes: &[u8]) -> usize {
+    frames(bytes).into_iter().filter(|(kind, _)| *kind == 0).map(|(_, payload)| payload.len()).sum()
+}
+
+/// Reads `bytes` every fifteen seconds until the connection ends; gives how much of answers there was in it.
+async fn read_slowly(client: &mut DuplexStream, bytes: u64) -> usize {
+    let mut read = Vec::new();
+    loop {
+        pass(15_000).await;
+        if (&mut *client).take(bytes).read_to_end(&mut read).await.unwrap_or_default() == 0 {
+            return data(&read);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_that_makes_progress_and_says_nothing_is_not_cut() {
+    let (mut client, _served) = pipe(giving(1 << 20), never_idle(), 4 * 1024);
+    asked_http2(&mut client, 1).await;
+    assert_eq!(read_slowly(&mut client, 5_000).await, 1 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_that_answers_a_ping_when_it_comes_to_it_is_not_cut() {
+    let (mut client, served) = pipe(giving(18_500), never_idle(), 4 * 1024);
+    asked_http2(&mut client, 1).await;
+    let (mut read, mut answered) = (Vec::new(), 0);
+    // The last of it is written two seconds before the peer would have been silent for too long, and a PING comes behind it.
+    for pause in [16_000; 4].into_iter().chain([1_000; 60]) {
+        pass(pause).await;
+        let part = (&mut client).take(5_000);
+        let _ = tokio::time::timeout(Duration::from_millis(1), { part }.read_to_end(&mut read)).await;
+        let pings: Vec<_> = frames(&read).into_iter().filter(|(kind, _)| *kind == 6).collect();
+        for (_, payload) in &pings[answered..] {
+            client.write_all(&[&[0, 0, 8, 6, 1, 0, 0, 0, 0], *payload].concat()).await.unwrap();
+        }
+        answered = pings.len();
+    }
+    assert!(!served.is_finished() && answered > 0);
+    assert_eq!(data(&read), 18_500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_little_is_not_enough_where_the_whole_connection_waits_for_it() {
+    for bytes in [0, 1, 1_000] {
+        let (mut client, served) = pipe(giving(1 << 20), ConnectionSettings::default(), 4 * 1024);
+        let begun = Instant::now();
+        asked_http2(&mut client, 1).await;
+        let ended = tokio::spawn(async move { (served.await.unwrap(), begun.elapsed()) });
+        if bytes == 0 {
+            pass(60_000).await;
+        } else {
+            read_slowly(&mut client, bytes).await;
+        }
+        let (ended, after) = ended.await.unwrap();
+        assert!(matches!(ended, Err(ConnectionError::Http2(_))), "{ended:?}");
+        assert!((STALL..STALL + Duration::from_secs(1)).contains(&after), "{after:?}");
+    }
 }

@@ -318,6 +318,17 @@ pub(crate) async fn text(mut body: h2::RecvStream) -> String {
 /// The preface and empty SETTINGS: how a client without a library opens.
 pub(crate) const RAW_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
+/// SETTINGS with one entry: the window that streams have.
+pub(crate) fn raw_windows(bytes: u32) -> Vec<u8> {
+    [&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4][..], &bytes.to_be_bytes()].concat()
+}
+
+/// The opening of a client with large windows.
+pub(crate) fn raw_opening_wide() -> Vec<u8> {
+    let connection_window = [&[0, 0, 4, 8, 0, 0, 0, 0, 0][..], &(1_u32 << 30).to_be_bytes()].concat();
+    [&RAW_OPENING[..24], &raw_windows(1 << 20), &connection_window].concat()
+}
+
 /// HEADERS of a whole GET, by static table indices and literals without Huffman.
 pub(crate) fn raw_get(stream: u8, path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];

@@ -1,7 +1,8 @@
 //! When to close an HTTP/2 connection: the peer is silent, or idle.
 //!
-//! One timer for both. Any byte from the peer shows that it is alive, which the IO wrapper records; only a silent peer is
-//! sent a PING.
+//! One timer for both. A peer that sends a byte or makes room in a full socket is alive, which the IO wrapper records; only
+//! a silent peer is sent a PING. While the socket is full, a PING would wait behind what the peer has yet to read, so the
+//! deadline for writes has to find a dead one.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -126,7 +127,7 @@ impl Liveness {
         let heard = self.state.take_heard();
         let alive = match self.awaits {
             Awaited::Settings => self.state.push().is_some(),
-            Awaited::Listening | Awaited::Pinged => heard,
+            Awaited::Listening | Awaited::Pinged => heard || self.state.is_blocked(),
         };
         match (self.awaits, alive) {
             (_, true) => {
