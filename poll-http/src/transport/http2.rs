@@ -15,6 +15,7 @@ mod settings_frame;
 mod stream;
 mod traffic;
 mod trailers;
+mod wait_queue;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -43,13 +44,14 @@ use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
 use crate::worker::metrics::{Cut, Engine, Served};
 use crate::worker::timer_wheel::Timer;
-use backlog::{Backlog, Queued, SEND_BUFFER, Ticket};
+use backlog::{Backlog, Queued, SEND_BUFFER};
 use content::{Came, Content};
 use frame_io::FrameIo;
 use head::Wants;
 use liveness::{Beat, Liveness, Load};
 use push::{Flushed, Origin, Pushed, StreamContext};
 use stream::{Asked, Pauses, Stream};
+use wait_queue::Ticket;
 
 /// How many streams are polled before their frames are written: thousands that wake at once must not queue all of theirs
 /// first.

@@ -63,6 +63,7 @@ mod transport_push;
 mod transport_sniff;
 mod transport_switch;
 mod transport_toy;
+mod transport_turns;
 mod turns;
 mod unread_answers;
 mod unread_http2;

@@ -4,16 +4,16 @@
 //! data of responses blocked by a window or the socket, past which nothing more is rendered for the connection and new
 //! requests are refused. Both limits shrink as the memory account fills up, so many connections together stay within it.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use poll_core::{Charge, Kind, Memory};
 
 use crate::message::connection_info::Unread;
 use crate::transport::connection_state::ConnectionState;
+use crate::transport::http2::wait_queue::{Ticket, WaitQueue};
 
 /// How much of a connection's data h2 may hold beyond what the socket accepted, in bytes: a millisecond of a fast network,
 /// after which h2 polls for more in the same turn.
@@ -46,9 +46,9 @@ pub(super) struct Backlog {
     /// For what is held.
     charge: Mutex<Charge>,
     /// Streams that wait to hand over what they have.
-    turns: WaitQueue,
+    turns: Arc<WaitQueue>,
     /// Streams for which nothing is rendered for now.
-    pauses: WaitQueue,
+    pauses: Arc<WaitQueue>,
 }
 
 /// What a stream waits for.
@@ -73,27 +73,6 @@ pub(super) struct Kept {
     pub(super) uncharged: usize,
 }
 
-/// Waiting tasks, woken in order of arrival.
-#[derive(Default)]
-struct WaitQueue {
-    /// Saves the lock if there are none.
-    taken: AtomicBool,
-    /// Locked for a push or some pops, never across a wake.
-    parked: Mutex<Parked>,
-}
-
-#[derive(Default)]
-struct Parked {
-    last: u64,
-    /// Tickets up to this one were woken.
-    woken: u64,
-    waiting: VecDeque<Waker>,
-}
-
-/// A place in a queue; zero is none.
-#[derive(Default)]
-pub(super) struct Ticket(u64);
-
 /// Data on its way through h2, counted until the socket has it.
 pub(super) struct Queued {
     bytes: Bytes,
@@ -109,8 +88,8 @@ impl Backlog {
             windows: AtomicUsize::new(0),
             socket: AtomicUsize::new(0),
             charge: Mutex::new(memory.charge_unbounded(Kind::Answers, 0)),
-            turns: WaitQueue::default(),
-            pauses: WaitQueue::default(),
+            turns: Arc::default(),
+            pauses: Arc::default(),
             memory,
         })
     }
@@ -230,48 +209,6 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-impl WaitQueue {
-    fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    fn poll(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
-        let mut parked = self.parked();
-        if ticket.0 <= parked.woken {
-            parked.last += 1;
-            ticket.0 = parked.last;
-            parked.waiting.push_back(cx.waker().clone());
-            self.taken.store(true, Ordering::Relaxed);
-        }
-        Poll::Pending
-    }
-
-    /// Wakes the first `count`; returns whether there were any.
-    fn wake(&self, count: usize) -> bool {
-        let mut parked = self.parked();
-        let count = count.min(parked.waiting.len());
-        let woken: Vec<Waker> = parked.waiting.drain(..count).collect();
-        parked.woken += count as u64;
-        self.taken.store(!parked.waiting.is_empty(), Ordering::Relaxed);
-        drop(parked);
-        let any = !woken.is_empty();
-        woken.into_iter().for_each(Waker::wake);
-        any
-    }
-
-    fn parked(&self) -> MutexGuard<'_, Parked> {
-        // Nothing in here panics half-way.
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ticket {
-    fn ready(&mut self) -> Poll<()> {
-        self.0 = 0;
-        Poll::Ready(())
     }
 }
 

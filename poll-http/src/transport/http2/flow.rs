@@ -8,7 +8,8 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
-use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, SEND_BUFFER, Ticket};
+use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, SEND_BUFFER};
+use crate::transport::http2::wait_queue::Ticket;
 use crate::transport::timed_io::ENOUGH;
 use crate::worker::timer_wheel::{Timer, Timers};
 
@@ -142,11 +143,6 @@ impl Flow {
             return Poll::Ready(Ok(()));
         }
         self.poll_capacity(cx, deadlines, stall)
-    }
-
-    /// The next poll has another waker.
-    pub(super) fn leave_queue(&mut self) {
-        self.ticket = Ticket::default();
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::transport::connection_state::ConnectionState;
 use crate::transport::http2::backlog::{Backlog, Kept, Queued};
 use crate::transport::http2::flow::{Flow, Last};
 use crate::transport::http2::head;
+use crate::transport::http2::wait_queue::{Ticket, WaitQueue};
 use crate::worker::timer_wheel::Timers;
 
 /// Pushed responses open at once on a connection, even if its peer allows more: each holds its body until the window
@@ -51,6 +52,8 @@ pub(super) struct StreamContext {
     under_way: AtomicBool,
     /// Locked for moves only, never across a wake.
     promises: Mutex<UnderWay>,
+    /// Streams that wait until they may promise.
+    waiting: Arc<WaitQueue>,
 }
 
 /// What was promised since everything was last written.
@@ -58,8 +61,6 @@ pub(super) struct StreamContext {
 struct UnderWay {
     /// The one stream that may promise more.
     stream: Option<StreamId>,
-    /// Streams that wait until they may.
-    waiting: Vec<Waker>,
     /// Begun in this poll; the connection continues them.
     begun: Vec<Pushed>,
     /// Bytes of the pushed responses.
@@ -101,6 +102,7 @@ impl StreamContext {
             made: AtomicU32::new(0),
             under_way: AtomicBool::new(false),
             promises: Mutex::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -124,13 +126,14 @@ impl StreamContext {
     }
 
     /// Ready when `stream` may promise: no other stream has promises under way.
-    pub(super) fn poll_promise(&self, cx: &mut Context<'_>, stream: StreamId) -> Poll<()> {
-        let mut promises = self.promises();
-        if promises.stream.is_none_or(|of| of == stream) {
-            return Poll::Ready(());
-        }
-        promises.waiting.push(cx.waker().clone());
-        Poll::Pending
+    pub(super) fn poll_promise(
+        &self,
+        cx: &mut Context<'_>,
+        stream: StreamId,
+        ticket: &mut Ticket,
+    ) -> Poll<()> {
+        let free = self.promises().stream.is_none_or(|of| of == stream);
+        if free { ticket.ready() } else { self.waiting.poll(cx, ticket) }
     }
 
     /// Whether promises may be under way.
@@ -144,7 +147,6 @@ impl StreamContext {
         let mut promises = self.promises();
         promises.stream = None;
         promises.bytes = 0;
-        let waiting = std::mem::take(&mut promises.waiting);
         drop(promises);
         self.under_way.store(false, Ordering::Relaxed);
         let flushed = if self.made.load(Ordering::Relaxed) == self.state.promised() {
@@ -153,7 +155,7 @@ impl StreamContext {
             self.state.set_push(PushPolicy::Off);
             Flushed::InPart
         };
-        waiting.into_iter().for_each(Waker::wake);
+        self.waiting.wake(usize::MAX);
         flushed
     }
 

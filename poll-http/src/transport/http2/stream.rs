@@ -18,11 +18,12 @@ use crate::message::body::{Body, Piece, Promise};
 use crate::message::connection_info::{PushPolicy, Unread};
 use crate::message::early_hints::Preload;
 use crate::message::reply::Reply;
-use crate::transport::http2::backlog::{Kept, Queued, Ticket};
+use crate::transport::http2::backlog::{Kept, Queued};
 use crate::transport::http2::content::Came;
 use crate::transport::http2::flow::{Flow, Gone, Last};
 use crate::transport::http2::head::{self, Wants};
 use crate::transport::http2::push::{Origin, StreamContext};
+use crate::transport::http2::wait_queue::Ticket;
 
 /// A push is promised if the window admits at least this much of it, or all of it.
 const WORTH_A_PROMISE: usize = 16 * 1024;
@@ -92,12 +93,7 @@ impl<F> Stream<F> {
         asked: Asked,
         shared: Arc<StreamContext>,
     ) -> Option<Self> {
-        let mut phase = StreamPhase::sent(cx, reply, respond, asked, &shared)?;
-        if let StreamPhase::Sending { sending } = &mut phase {
-            // From here on it is polled with a waker of its own.
-            sending.flow.leave_queue();
-            sending.ticket = Ticket::default();
-        }
+        let phase = StreamPhase::sent(cx, reply, respond, asked, &shared)?;
         Some(Self { phase, shared })
     }
 }
@@ -179,6 +175,8 @@ struct Sending {
     origin: Option<Box<Origin>>,
     /// A message whose turn to be promised has not come.
     promise: Option<Box<Promise>>,
+    /// Its place among those that wait to promise.
+    promises: Ticket,
     came: Option<Came>,
     rest: Rest,
     /// Its place among those that are paused.
@@ -212,7 +210,17 @@ impl Sending {
         let rest = if body.is_some() { Rest::Some } else { Rest::None };
         let Asked { origin, came, .. } = asked;
         let (body, flow) = (body.unwrap_or_default(), Flow::new(stream, &shared.backlog));
-        Some(Self { body, flow, respond, origin, promise: None, came, rest, ticket: Ticket::default() })
+        Some(Self {
+            body,
+            flow,
+            respond,
+            origin,
+            promise: None,
+            promises: Ticket::default(),
+            came,
+            rest,
+            ticket: Ticket::default(),
+        })
     }
 
     /// Ready when both sides are done with the stream or it is gone.
@@ -246,8 +254,9 @@ impl Sending {
                 }
             }
             if let Some(promise) = self.promise.take() {
-                let stream = self.respond.stream_id();
-                if self.may_push(shared) && shared.poll_promise(cx, stream).is_pending() {
+                let (stream, may_push) = (self.respond.stream_id(), self.may_push(shared));
+                let ticket = &mut self.promises;
+                if may_push && shared.poll_promise(cx, stream, ticket).is_pending() {
                     self.flow.hold(Kept { all: self.body.held() + promise.body.len(), uncharged: 0 });
                     self.promise = Some(promise);
                     return self.flow.poll_gone(cx).map(|()| Err(Gone));
