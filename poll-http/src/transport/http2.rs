@@ -277,7 +277,9 @@ where
     }
 
     fn load(&self) -> Load {
-        if self.streams.is_empty() && self.pushed.is_empty() { Load::None } else { Load::Streams }
+        let ended = self.streams.is_empty() && self.pushed.is_empty();
+        // A response has ended once h2 has it, and its peer may yet have to take it.
+        if ended && !self.shared.backlog.is_unsent() { Load::None } else { Load::Streams }
     }
 
     /// A peer that closes the socket after our GOAWAY has done what it was asked to.

@@ -7,7 +7,9 @@ use poll_http::{Body, ConnectionError, ConnectionSettings, Drain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
-use crate::transport_toy::{Http2, Served, Toy, now, pipe, raw_get, raw_opening_wide, raw_windows, send};
+use crate::transport_toy::{
+    Http2, Served, Toy, drained_pipe, now, pipe, raw_get, raw_opening_wide, raw_windows, send,
+};
 use crate::world::{pass, settle};
 
 const STALL: Duration = Duration::from_secs(30);
@@ -233,5 +235,25 @@ async fn too_little_is_not_enough_where_the_whole_connection_waits_for_it() {
         let (ended, after) = ended.await.unwrap();
         assert!(matches!(ended, Err(ConnectionError::Http2(_))), "{ended:?}");
         assert!((STALL..STALL + Duration::from_secs(1)).contains(&after), "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_only_to_be_read_keeps_its_connection() {
+    let short = ConnectionSettings { keep_alive: Duration::from_secs(5), ..ConnectionSettings::default() };
+    // One that h2 holds, and some that have left it and not this side.
+    for (answers, bytes) in [(1, 60_000), (20, 500)] {
+        for settings in [ConnectionSettings::default(), short.clone()] {
+            let (drain, drains) = (Drain::new(), settings.keep_alive > short.keep_alive);
+            let (mut client, served) = drained_pipe(giving(bytes), settings, 4 * 1024, drain.clone());
+            asked_http2(&mut client, answers).await;
+            settle().await;
+            if drains {
+                drain.begin(Duration::ZERO);
+            }
+            let taken = read_slowly(&mut client, 5_000).await;
+            assert_eq!(taken, usize::from(answers) * bytes, "drains: {drains}");
+            served.await.unwrap().unwrap();
+        }
     }
 }

@@ -151,6 +151,12 @@ impl Backlog {
         self.queued.load(Ordering::Relaxed) > 0 && !self.state.is_blocked()
     }
 
+    /// Whether anything is left to write. h2 copies small pieces and drops them, so what a full socket has not taken may not
+    /// be counted.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > 0 || self.state.is_blocked()
+    }
+
     /// Wakes streams that may go on; returns whether there were any.
     pub(super) fn wake(&self) -> bool {
         let mut woken = false;

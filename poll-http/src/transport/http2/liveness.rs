@@ -43,6 +43,7 @@ enum Awaited {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
     None,
+    /// Or what they have left to be written.
     Streams,
 }
 
