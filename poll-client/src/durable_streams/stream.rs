@@ -50,8 +50,8 @@ impl DurableStream {
         &self.path
     }
 
-    /// Deletes it. Repeated after failures, so it may be the client's own deletion that is answered by 404. If the answer to
-    /// one that was done is lost, and somebody creates a stream at this path anew before the repeat, that is deleted, too.
+    /// Deletes it. Repeated after failures, so a 404 may be due to the client's own deletion. If the answer to a deletion is
+    /// lost, the repeat also deletes a stream that was created at this path in between.
     ///
     /// # Errors
     /// Those that are not transient, or the last one once the client's retries are used up.

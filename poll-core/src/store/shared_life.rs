@@ -378,8 +378,8 @@ fn lives(journal: &dyn SharedJournal) -> Result<&dyn SharedLives, JournalError> 
     journal.lives().ok_or_else(none)
 }
 
-/// Whether a verdict says that what was asked for is kept already, or that the channel is closed, which it is to whoever
-/// closes it again.
+/// Whether a verdict amounts to an acknowledgement: what was asked for is kept already. A closed channel counts, because a
+/// repeated close is answered as a success.
 fn acknowledges(operation: &Operation, verdict: &Verdict) -> bool {
     match operation {
         Operation::Append(_) => {

@@ -31,11 +31,13 @@ impl Remains {
     /// turns out to be another channel's, so does everything.
     pub(super) fn read(txn: &ReadTransaction, name: &ChannelName, id: u64) -> Result<Self> {
         let mut remains = Self::default();
-        let row = remains.part(|| Ok(Some(row(&txn.open_table(CHANNELS)?, id)?)))?;
-        if row.as_ref().is_some_and(|row| row.as_ref().is_none_or(|row| row.name != *name)) {
-            return Ok(remains);
+        let found = remains.part(|| Ok(Some(row(&txn.open_table(CHANNELS)?, id)?)))?;
+        match found {
+            Some(Some(row)) if row.name == *name => remains.is_closed = row.ended,
+            Some(_) => return Ok(remains),
+            // It is damaged, which says nothing about the rest.
+            None => {}
         }
-        remains.is_closed = row.flatten().is_some_and(|row| row.ended);
         remains.life = remains.part(|| {
             let row = txn.open_table(LIVES)?.get(id)?;
             row.map(|row| lives::life(id, row.value())).transpose()

@@ -172,8 +172,8 @@ impl Configuration {
         self.pattern.as_ref().is_some_and(|glob| glob.matches(name)) && self.may_wake(name)
     }
 
-    /// Whether a stream may wake a worker at all. The one that wakes are written to never does: it would wake itself. Nor do
-    /// the server's own records, which nobody reads.
+    /// Whether a stream may wake a worker at all. The wake stream may not, because it would wake itself, and neither may the
+    /// server's own records, which clients cannot read.
     pub(crate) fn may_wake(&self, name: &str) -> bool {
         let wakes = matches!(&self.delivery, Delivery::PullWake(stream) if stream.as_str() == name);
         let is_servers_own =

@@ -225,7 +225,7 @@ impl Subscription {
         };
         let until = now.after(self.configuration.lease);
         self.phase = Phase::Held { wake, worker: Some(worker.into()), until };
-        // Nobody was told of them before.
+        // No worker has been told of any stream in this wake yet.
         self.ended.clear();
         self.phase.wake().ok_or(Fault::NoPendingWork)
     }
